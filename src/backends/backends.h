@@ -1,0 +1,83 @@
+/* backends: the models that are in memory: who is loaded, who may stay, who leaves.
+ *
+ *   backends_new(store, &options, &b, err)
+ *   backends_use(b, model, mode, cancel_fd, &use, err)      loads it if need be; waits; in use until released
+ *   http_call to use.socket …
+ *   backends_release(b, &use)
+ *
+ * Owner of every engine process and of the state machine ABSENT → STARTING → SERVING → DRAINING →
+ * STOPPING (a table in backends/state.c; one function writes a state). Readiness is a line on the
+ * engine's socketpair: "ready {json}" or "failed TEXT", or the end of the process with its last
+ * stderr lines; nobody polls. The socketpair closing is the engine's order to exit, so a daemon that
+ * dies leaves no engine behind.
+ *
+ * Memory: an engine's need is predicted from the GGUF header (gguf_needs) and replaced by what it
+ * reports when ready. No room: the idle backend that was used longest ago leaves; one in use never
+ * does; if all are in use the request waits (options.wait_ns) and then gets ERR_UNAVAILABLE.
+ *
+ * Threads: one `backends` thread owns all states; callers talk to it by message and wait on a
+ * condition and their cancel_fd. A waiter that goes away does not abort the load.
+ */
+#ifndef TUG_BACKENDS_H
+#define TUG_BACKENDS_H
+
+#include "base/arena.h"
+#include "base/err.h"
+#include "store/store.h"
+
+#include <stdint.h>
+#include <sys/types.h>
+
+enum backend_mode { BACKEND_COMPLETION, BACKEND_EMBEDDING };
+
+struct backends;
+
+struct backends_options {
+    const char *engine_path;   /* tug-engine */
+    const char *run_dir;       /* sockets, 0700 */
+    const char *log_dir;       /* engines' stderr; NULL: ours */
+    int64_t keep_alive_ns;     /* default 5 minutes; negative: forever; 0: at once when idle */
+    int64_t wait_ns;           /* how long a request waits for room */
+    uint64_t memory_bytes;     /* budget for all engines; 0: what the machine has, less a reserve */
+    int64_t context_size;      /* 0: the model's own, limited */
+    int parallel;              /* sequences at once; 0: the engine's default */
+    int threads;               /* 0: the engine decides */
+};
+
+struct backend_use {
+    char socket[108];  /* the engine's unix socket */
+    char id[72];       /* model id */
+    struct backend *backend;
+};
+
+bool backends_new(struct store *s, const struct backends_options *options, struct backends **ret_b, struct err *err);
+/* Refuses new uses, waits for running ones until deadline, then stops the engines. */
+void backends_stop(struct backends **b, int64_t deadline_ns);
+
+/* `as`: how the request named the model (ps shows it). Errors: ERR_ENGINE with the engine's own last words,
+ * ERR_UNAVAILABLE, ERR_CANCELLED. */
+bool backends_use(struct backends *b, const struct model *m, const char *as, enum backend_mode mode, int cancel_fd, struct backend_use *ret_use, struct err *err);
+void backends_release(struct backends *b, struct backend_use *use);
+/* After a broken exchange: did the engine die? Waits a moment for its end; its last words go to err. */
+bool backends_explain(struct backends *b, const struct backend_use *use, struct err *err);
+
+struct backend_info {
+    char id[72], name[512], mode[16];
+    enum { BACKEND_IS_LOADING, BACKEND_IS_IDLE, BACKEND_IS_BUSY, BACKEND_IS_STOPPING } state;
+    int users;
+    int64_t last_used_wall_ns, keep_alive_ns;
+    bool keep_alive_set;
+    int64_t unload_in_ns; /* idle ones; negative: never */
+    uint64_t memory_bytes;
+    pid_t pid;
+    uint64_t starts, crashes;
+};
+size_t backends_list(struct backends *b, struct arena *a, struct backend_info **ret);
+/* Idle ones only (a busy one counts as not running); id NULL: all. How many were stopped; waits until they have. */
+size_t backends_unload(struct backends *b, const char *id);
+/* Keep-alive of one model, kept until the daemon ends (and beyond with its configuration: issue 4). */
+void backends_set_keep_alive(struct backends *b, const char *id, int64_t ns);
+/* Prometheus text of all engines' own metrics with label model, plus our own. */
+bool backends_metrics(struct backends *b, struct buf *out);
+
+#endif

@@ -1,0 +1,46 @@
+/* base/limits: every maximum, in one table. docs/limits.md is made from it and tests reach them.
+ * Bytes unless the name says otherwise. */
+#ifndef TUG_BASE_LIMITS_H
+#define TUG_BASE_LIMITS_H
+
+#include <stdint.h>
+
+/* clang-format off */
+#define LIMITS(X) /* name                 value                     what */                                        \
+    X(REFERENCE_BYTES,      512,                       "a model reference")                                        \
+    X(MANIFEST_BYTES,       4 * 1024 * 1024,           "a manifest, index or model config")                        \
+    X(MANIFEST_LAYERS,      1000,                      "layers of a manifest, entries of an index")                \
+    X(INDEX_JSON_BYTES,     64 * 1024 * 1024,          "index.json of the store")                                  \
+    X(TOKEN_ANSWER_BYTES,   1024 * 1024,               "the answer of a token server")                             \
+    X(ERROR_BODY_BYTES,     64 * 1024,                 "what is read of an upstream's error body")                 \
+    X(REQUEST_BODY_BYTES,   32 * 1024 * 1024,          "the body of an API request")                               \
+    X(REQUEST_HEADER_BYTES, 64 * 1024,                 "the headers of an API request")                            \
+    X(CONNECTIONS,          512,                       "client connections of one process")                        \
+    X(JSON_DEPTH,           64,                        "nesting of JSON")                                          \
+    X(GGUF_KV,              65536,                     "metadata keys of a GGUF file")                             \
+    X(GGUF_TENSORS,         262144,                    "tensors of a GGUF file")                                   \
+    X(GGUF_STRING_BYTES,    64 * 1024 * 1024,          "one string of a GGUF file")                                \
+    X(GGUF_ARRAY_ITEMS,     16 * 1024 * 1024,          "items of one GGUF array")                                  \
+    X(GGUF_HEADER_BYTES,    1024 * 1024 * 1024,        "the header of a GGUF file")                                \
+    X(REDIRECTS,            10,                        "redirects followed by one request")                        \
+    X(PULLS,                2,                         "model pulls at the same time; others wait")                \
+    X(SEQUENCES,            256,                       "sequences in one engine (libllama's own limit)")           \
+    X(QUEUE_REQUESTS,       1024,                      "requests waiting in one engine")                           \
+    X(STOP_STRINGS,         16,                        "entries of `stop`")                                        \
+    X(STOP_BYTES,           256,                       "one entry of `stop`")                                      \
+    X(CHOICES,              16,                        "`n`, the choices of one request")                          \
+    X(LOGIT_BIAS,           4096,                      "entries of `logit_bias`")                                  \
+    X(TOP_LOGPROBS,         20,                        "`top_logprobs`")                                           \
+    X(EMBEDDING_INPUTS,     2048,                      "entries of `input` of an embeddings request")              \
+    X(BACKENDS,             64,                        "models loaded at the same time")                           \
+    X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
+    X(ARENA_BYTES,          256 * 1024 * 1024,         "memory of one request's arena")
+/* clang-format on */
+
+enum {
+#define LIMIT_ENUM(name, value, what) LIMIT_##name = (value),
+    LIMITS(LIMIT_ENUM)
+#undef LIMIT_ENUM
+};
+
+#endif

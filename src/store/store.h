@@ -1,0 +1,115 @@
+/* store: the models on disk, as an OCI image layout that skopeo reads. Owner of every file below its root.
+ *
+ *   ROOT/oci-layout, index.json, blobs/sha256/HEX (0444), .tug/{lock,partial/,bundles/}
+ *
+ * index.json has one descriptor per name (org.opencontainers.image.ref.name = io.containerd.image.name
+ * = the full normalised reference), and one without a name for a model that has none. A model id is
+ * the sha256 of its manifest's bytes.
+ *
+ *   store_open(root, &s, err)                     makes the layout if missing
+ *   store_blob_begin(s, digest, size, &w, err)    resumes: w->have bytes are there already
+ *   blob_write(w, p, n, err) ... blob_commit(w, err)     verified, fsynced, renamed: visible now
+ *   store_put_manifest(s, bytes, n, names, err)          all its blobs must be there
+ *   store_gc(s, …)                                what nothing refers to goes
+ *
+ * Nothing half-written is visible: blobs appear by rename after their digest was right, names by
+ * an atomic replacement of index.json. Several processes may use one root: index changes hold an
+ * exclusive flock on .tug/lock and re-read index.json inside it; a partial blob is locked by its
+ * writer. gc holds the lock and skips blobs younger than its writers (partial/) and those pinned.
+ *
+ * Threads: any; a blob_writer belongs to one thread at a time.
+ */
+#ifndef TUG_STORE_H
+#define TUG_STORE_H
+
+#include "base/arena.h"
+#include "base/buf.h"
+#include "base/err.h"
+#include "oci/manifest.h"
+#include "oci/reference.h"
+
+struct store;
+
+bool store_open(const char *root, struct store **ret_store, struct err *err);
+void store_close(struct store **s);
+const char *store_root(const struct store *s);
+
+/* ---- blobs ---------------------------------------------------------------------------------- */
+
+struct blob_writer {
+    uint64_t have; /* bytes on disk and hashed: go on from here */
+    uint64_t size; /* the whole; UINT64_MAX when not known beforehand (uploads) */
+    struct blob_private *p;
+};
+
+bool store_blob_exists(struct store *s, const char *digest, uint64_t *ret_size); /* ret_size may be NULL */
+/* Takes the partial's lock; another process has it: ERR_BUSY (wait: store_blob_wait). Not enough disk: ERR_NO_SPACE
+ * up front, with what is missing. digest NULL: an upload whose digest is not known yet (never resumed). */
+bool store_blob_begin(struct store *s, const char *digest, uint64_t size, struct blob_writer **ret_w, struct err *err);
+/* Appends; the hash runs along. More than size bytes: ERR_PROTOCOL. Periodically synced and noted, so that kill -9
+ * loses nothing that was written and a power cut at most the last 64 MiB. */
+bool blob_write(struct blob_writer *w, const void *p, size_t n, struct err *err);
+/* Forget what is there and start at 0 again (the source cannot range). */
+bool blob_restart(struct blob_writer *w, struct err *err);
+/* Verify, fsync, rename, fsync of the folder; frees w in every case. A wrong digest removes the data: ERR_PROTOCOL,
+ * naming both digests. With an unknown digest, ret_digest (DIGEST_TEXT bytes) gets it; may be NULL. */
+bool blob_commit(struct blob_writer **w, char *ret_digest, struct err *err);
+void blob_pause(struct blob_writer **w);   /* keeps the partial for a later resume; NULL is fine */
+void blob_discard(struct blob_writer **w); /* removes it; NULL is fine */
+/* Waits until the lock of a partial is free or deadline or cancel_fd closes. */
+bool store_blob_wait(struct store *s, const char *digest, int64_t deadline_ns, int cancel_fd, struct err *err);
+
+bool store_blob_read(struct store *s, const char *digest, size_t max, struct buf *out, struct err *err); /* small ones; verified */
+/* ROOT/blobs/sha256/HEX, malloc'd; the blob must exist: ERR_NOT_FOUND. */
+bool store_blob_path(struct store *s, const char *digest, char **ret_path, struct err *err);
+bool store_put_blob(struct store *s, const void *bytes, size_t n, char ret_digest[DIGEST_TEXT], struct err *err);
+
+/* ---- models ---------------------------------------------------------------------------------- */
+
+struct model {
+    char id[DIGEST_TEXT];
+    const char **names; /* full references, sorted */
+    size_t n_names;
+    struct manifest manifest;
+    struct model_config config;
+    int64_t created_wall_ns;
+};
+
+/* Stores the manifest blob and makes `name` (may be NULL) point to it; the name's old model may become nameless. A blob
+ * of it that is missing: ERR_CONFLICT. The id (= digest of bytes) goes to ret_id, may be NULL. */
+bool store_put_manifest(struct store *s, const void *bytes, size_t n, const struct reference *name, char *ret_id, struct err *err);
+/* A missing model: ERR_NOT_FOUND, whose text says how to pull it. `text`: reference, id, 12-char id, or a bare last
+ * component that only one model has. */
+bool store_find(struct store *s, const char *text, struct arena *a, struct model *ret_model, struct err *err);
+bool store_list(struct store *s, struct arena *a, struct model **ret_models, size_t *ret_n, struct err *err); /* newest first; a damaged one is logged and left out */
+bool store_tag(struct store *s, const char *source, const struct reference *target, struct err *err);
+
+struct store_removal {
+    char kind[12]; /* "Untagged" or "Deleted" */
+    char what[512];
+};
+/* DMR's rules (dmr.md 4.8): by name untags, and deletes with the last name; by id with several names: ERR_CONFLICT
+ * unless force. What was done, in order, into the arena. Blobs that nothing else refers to are freed. */
+bool store_remove(struct store *s, const char *text, bool force, struct arena *a, struct store_removal **ret, size_t *ret_n, struct err *err);
+/* Models without a name (and, with all, every model not in `keep`), their blobs, blobs nobody refers to, stale partials. */
+bool store_prune(struct store *s, bool all, struct arena *a, struct store_removal **ret, size_t *ret_n, uint64_t *ret_freed_bytes, struct err *err);
+bool store_purge(struct store *s, struct err *err);
+
+struct store_usage {
+    uint64_t blobs_bytes, partial_bytes, reclaimable_bytes;
+    size_t models, blobs;
+};
+bool store_usage(struct store *s, struct store_usage *ret, struct err *err);
+/* While pinned (an engine uses it), remove and prune refuse: ERR_CONFLICT. Counted. */
+void store_pin(struct store *s, const char *id);
+void store_unpin(struct store *s, const char *id);
+
+/* The files of a model under the names an engine wants (dmr.md 4.5), hard-linked or by symlink under
+ * .tug/bundles/HEX: model.gguf or model-0000N-of-0000M.gguf, mmproj.gguf, template.jinja. Paths, malloc'd. */
+struct store_bundle {
+    char *model, *mmproj, *chat_template; /* NULL: the model has none */
+};
+bool store_bundle(struct store *s, const struct model *m, struct store_bundle *ret, struct err *err);
+void store_bundle_done(struct store_bundle *b);
+
+#endif
