@@ -8,6 +8,7 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum flag_kind { FLAG_NONE, FLAG_BOOL, FLAG_STRING, FLAG_INT, FLAG_DURATION, FLAG_LIST /* repeatable */ };
@@ -44,6 +45,13 @@ struct command_args {
     struct flag_value *values; /* parallel to command->flags */
 };
 
+/* What a command wants of the daemon before run() is called. */
+enum daemon_need {
+    DAEMON_NONE,    /* nothing: serve, help */
+    DAEMON_RUNNING, /* answers or it is an error; never started for it: status, ps, unload, logs */
+    DAEMON_START,   /* started quietly if none answers (not when MODEL_RUNNER_HOST names one) */
+};
+
 struct command {
     const char *name, *alias;
     const char *args;     /* "MODEL [PROMPT...]" for help */
@@ -53,7 +61,10 @@ struct command {
     const char *example;  /* lines that a test runs; NULL: none */
     const struct flag *flags; /* ends with name NULL; NULL: none */
     const char *route;    /* "POST /models/create", for docs/MAP.md; NULL: no call */
-    int (*run)(struct command_args *args); /* exit code */
+    enum daemon_need daemon;
+    const char *failure;  /* what precedes an error: "Failed to pull model"; NULL: nothing */
+    /* False: err is shown after `failure` and decides the exit code. *ret_exit is 0 before; may be set on true. */
+    bool (*run)(struct command_args *args, int *ret_exit, struct err *err);
     const char *group;    /* heading in `tug --help` */
     bool hidden;
 };
