@@ -9,12 +9,13 @@
 #include <ctype.h>
 #include <string.h>
 
-/* The string of a field, copied; "" counts as absent, as DMR never writes it. */
+/* The string of a field, copied; "" counts as absent, as DMR never writes it. Here and below obj is NULL when the
+ * whole object is absent. */
 static bool config_string(const json_t *obj, const char *where, const char *key, struct arena *a, const char **ret,
                           struct err *err)
 {
     const char *text = NULL;
-    if (!json_get_string(obj, where, key, &text, err))
+    if (obj != NULL && !json_get_string(obj, where, key, &text, err))
         return false;
     if (text != NULL && text[0] != '\0')
         *ret = arena_strdup(a, text);
@@ -26,7 +27,7 @@ static bool config_time(const json_t *root, const char *key, int64_t *ret_ns, st
     const json_t *descriptor = NULL;
     const char *text = NULL;
     if (!json_get_object(root, "", "descriptor", &descriptor, err) ||
-        !json_get_string(descriptor, "descriptor", key, &text, err))
+        (descriptor != NULL && !json_get_string(descriptor, "descriptor", key, &text, err)))
         return false;
     /* Shown, never decided on: a date that cannot be read is no reason to refuse the model. */
     if (text != NULL)
@@ -37,7 +38,7 @@ static bool config_time(const json_t *root, const char *key, int64_t *ret_ns, st
 static bool config_gguf(const json_t *config, struct arena *a, struct model_config *c, struct err *err)
 {
     const json_t *map = NULL;
-    if (!json_get_object(config, "config", "gguf", &map, err))
+    if (config != NULL && !json_get_object(config, "config", "gguf", &map, err))
         return false;
     size_t n = json_object_size(map);
     struct config_pair *pairs = arena_array(a, n, sizeof *pairs);
@@ -66,7 +67,7 @@ static bool config_read_docker(const json_t *root, struct arena *a, struct model
            config_string(config, "config", "parameters", a, &c->parameters, err) &&
            config_string(config, "config", "architecture", a, &c->architecture, err) &&
            config_string(config, "config", "size", a, &c->size, err) && config_gguf(config, a, c, err) &&
-           json_get_int(config, "config", "context_size", -1, INT32_MAX, &c->context_size, err) &&
+           (config == NULL || json_get_int(config, "config", "context_size", -1, INT32_MAX, &c->context_size, err)) &&
            config_time(root, "created", &c->created_wall_ns, err);
 }
 
