@@ -67,18 +67,19 @@ static void test_whole(void **state)
     "{\"schemaVersion\":2,\"mediaType\":\"" OCI_TYPE_MANIFEST "\",\"artifactType\":\"" OCI_ARTIFACT_CNCF               \
     "\",\"config\":{\"mediaType\":\"" OCI_TYPE_CONFIG_CNCF "\",\"size\":7,\"digest\":\"" D1 "\"},\"layers\":["
 
+#define CNCF_LAYERS                                                                                                    \
+    NAMED(OCI_TYPE_CNCF_WEIGHT, "m.gguf")                                                                              \
+    "," NAMED(OCI_TYPE_CNCF_WEIGHT, "x-MMPROJ-f16.gguf") "," NAMED(                                                    \
+        OCI_TYPE_CNCF_CONFIG_FILE,                                                                                     \
+        "chat_template.jinja") "," NAMED(OCI_TYPE_CNCF_CONFIG_FILE,                                                    \
+                                         "config.json") "," NAMED(OCI_TYPE_CNCF_DOC,                                   \
+                                                                  "LICENSE.txt") "," NAMED(OCI_TYPE_CNCF_DOC,          \
+                                                                                           "README.md")
+
 static void test_modelpack(void **state)
 {
     (void)state;
-    static const char text[] =
-        CNCF_HEAD NAMED(OCI_TYPE_CNCF_WEIGHT, "m.gguf") "," NAMED(OCI_TYPE_CNCF_WEIGHT, "x-MMPROJ-f16.gguf") "," NAMED(
-            OCI_TYPE_CNCF_CONFIG_FILE,
-            "chat_template.jinja") "," NAMED(OCI_TYPE_CNCF_CONFIG_FILE,
-                                             "config."
-                                             "json") "," NAMED(OCI_TYPE_CNCF_DOC,
-                                                               "LICENSE"
-                                                               ".txt") "," NAMED(OCI_TYPE_CNCF_DOC, "README.md") "]"
-                                                                                                                 "}";
+    static const char text[] = CNCF_HEAD CNCF_LAYERS "]}";
     static const enum layer_role roles[] = {LAYER_WEIGHTS,     LAYER_MMPROJ,  LAYER_TEMPLATE,
                                             LAYER_CONFIG_FILE, LAYER_LICENSE, LAYER_OTHER};
     struct arena a = ARENA_INIT;
