@@ -54,7 +54,8 @@ static bool chat_event(void *ctx, const char *data, size_t n, struct err *err)
     const json_t *error = json_object_get(root, "error");
     if (error != NULL) {
         const char *message = json_string_value(json_is_object(error) ? json_object_get(error, "message") : error);
-        return err_set(err, ERR_ENGINE, "%s", message == NULL ? "the engine reported an error without a message" : message);
+        return err_set(err, ERR_ENGINE, "%s",
+                       message == NULL ? "the engine reported an error without a message" : message);
     }
     chat_delta(r, json_object_get(json_array_get(json_object_get(root, "choices"), 0), "delta"));
     return true;
@@ -78,8 +79,7 @@ bool chat_stream(struct cli *cli, const struct chat_ask *ask, struct buf *answer
 {
     _cleanup_(buf_done) struct buf body = BUF_INIT(LIMIT_REQUEST_BODY_BYTES);
     struct http_call *call = NULL;
-    if (!chat_body(ask, &body, err) ||
-        !cli_open(cli, "POST", "/engines/v1/chat/completions", NULL, &body, &call, err))
+    if (!chat_body(ask, &body, err) || !cli_open(cli, "POST", "/engines/v1/chat/completions", NULL, &body, &call, err))
         return false;
     struct chat_reading r = {.ask = ask, .answer = answer};
     bool ok = chat_read(call, &r, err);

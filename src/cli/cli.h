@@ -15,12 +15,12 @@
 #include <stdio.h>
 
 struct cli {
-    const char *program;   /* as the user types it: "tug" or "docker model" */
-    char *home;            /* TUG_HOME */
-    char base_url[512];    /* "http://localhost:12434", no slash at the end */
-    char socket[108];      /* unix socket to use instead of TCP, "" if none */
-    bool named;            /* MODEL_RUNNER_HOST says where: never start one ourselves */
-    int interrupt_fd;      /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
+    const char *program; /* as the user types it: "tug" or "docker model" */
+    char *home;          /* TUG_HOME */
+    char base_url[512];  /* "http://localhost:12434", no slash at the end */
+    char socket[108];    /* unix socket to use instead of TCP, "" if none */
+    bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
+    int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };
 
 int cli_main(int argc, char **argv);
@@ -49,17 +49,20 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
 bool cli_open_spec(struct cli *cli, const struct http_call_spec *spec, struct http_call **ret_call, struct err *err);
 /* "Authorization: Bearer …" from TUG_API_KEY; false: none is set. */
 bool cli_api_key_header(char *dst, size_t size);
-bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json, struct err *err);
+bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json,
+              struct err *err);
 /* A model's name as path: each character outside [A-Za-z0-9._:/@-] percent-encoded; false: too long. */
 bool cli_path(char *dst, size_t size, const char *before, const char *name, const char *after);
 /* Reads lines until the end; each(ctx, line) may stop with false and err. */
-bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx, struct err *err);
+bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,
+                   struct err *err);
 
 /* ---- cli/daemon_start.c ---- */
 bool cli_start_daemon(struct cli *cli, struct err *err);
 
 /* ---- cli/interrupt.c: Ctrl-C as an event ---- */
-/* From now on SIGINT closes interrupt_fd's peer instead of ending us; calling it again rearms. Threads made before keep it. */
+/* From now on SIGINT closes interrupt_fd's peer instead of ending us; calling it again rearms. Threads made before keep
+ * it. */
 bool cli_catch_interrupt(struct cli *cli, struct err *err);
 bool cli_interrupted(struct cli *cli);
 

@@ -4,10 +4,10 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "json/json_read.h"
 #include "platform/clock.h"
 #include "platform/process.h"
 #include "platform/socket.h"
+#include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -29,7 +29,8 @@ static bool locate_named(struct cli *cli, const char *host, struct err *err)
     struct http_url url;
     if (!text_format(cli->base_url, sizeof cli->base_url, "%s%s", scheme, host) ||
         !http_url_parse(cli->base_url, &url, err))
-        return err_set(err, ERR_INVALID, "MODEL_RUNNER_HOST=%s is not an address: use http://HOST:PORT or unix:/PATH", host);
+        return err_set(err, ERR_INVALID, "MODEL_RUNNER_HOST=%s is not an address: use http://HOST:PORT or unix:/PATH",
+                       host);
     size_t n = strlen(cli->base_url);
     while (n > 0 && cli->base_url[n - 1] == '/')
         cli->base_url[--n] = '\0';
@@ -81,13 +82,20 @@ bool cli_path(char *dst, size_t size, const char *before, const char *name, cons
 static enum err_code call_code(int status)
 {
     switch (status) {
-    case 401: return ERR_UNAUTHORIZED;
-    case 403: return ERR_FORBIDDEN;
-    case 404: return ERR_NOT_FOUND;
-    case 409: return ERR_CONFLICT;
-    case 429: return ERR_BUSY;
-    case 503: return ERR_UNAVAILABLE;
-    default: return status < 500 ? ERR_INVALID : ERR_INTERNAL;
+    case 401:
+        return ERR_UNAUTHORIZED;
+    case 403:
+        return ERR_FORBIDDEN;
+    case 404:
+        return ERR_NOT_FOUND;
+    case 409:
+        return ERR_CONFLICT;
+    case 429:
+        return ERR_BUSY;
+    case 503:
+        return ERR_UNAVAILABLE;
+    default:
+        return status < 500 ? ERR_INVALID : ERR_INTERNAL;
     }
 }
 
@@ -169,7 +177,8 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
     return cli_open_spec(cli, &spec, ret_call, err);
 }
 
-bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json, struct err *err)
+bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json,
+              struct err *err)
 {
     struct http_call *call = NULL;
     if (!cli_open(cli, method, path, NULL, body, &call, err))
@@ -188,7 +197,8 @@ bool cli_json(struct cli *cli, const char *method, const char *path, const struc
     return true;
 }
 
-bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx, struct err *err)
+bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,
+                   struct err *err)
 {
     _cleanup_(buf_done) struct buf line = BUF_INIT(LIMIT_ERROR_BODY_BYTES);
     char piece[8192];
@@ -199,7 +209,8 @@ bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *l
             const char *lf = memchr(piece + at, '\n', (size_t)n - at);
             size_t end = lf == NULL ? (size_t)n : (size_t)(lf - piece);
             if (!buf_add(&line, piece + at, end - at))
-                return err_set(err, ERR_PROTOCOL, "the daemon sent a line of more than %d bytes", LIMIT_ERROR_BODY_BYTES);
+                return err_set(err, ERR_PROTOCOL, "the daemon sent a line of more than %d bytes",
+                               LIMIT_ERROR_BODY_BYTES);
             at = end + 1;
             if (lf == NULL)
                 break;

@@ -39,8 +39,13 @@ static bool start_spawn(struct cli *cli, struct err *err)
         !socket_pair(pair, err))
         return false;
     const char *argv[] = {program, "serve", "--home", cli->home, "--ready-fd", "3", NULL};
-    struct process_spec spec = {.argv = argv, .stdin_fd = -1, .stdout_fd = log_fd, .stderr_fd = log_fd,
-                                .pass_fds = &pair[1], .n_pass_fds = 1, .kind = PROCESS_DETACHED};
+    struct process_spec spec = {.argv = argv,
+                                .stdin_fd = -1,
+                                .stdout_fd = log_fd,
+                                .stderr_fd = log_fd,
+                                .pass_fds = &pair[1],
+                                .n_pass_fds = 1,
+                                .kind = PROCESS_DETACHED};
     struct process child;
     bool ok = process_spawn(&spec, &child, err);
     close(pair[1]);

@@ -17,8 +17,10 @@ static void docs_flags(const struct command *c)
         if (f->letter != 0)
             printf("-%c`, `", f->letter);
         printf("--%s` | %s%s%s | %s | %s |\n", f->name, f->choices != NULL ? "`" : "",
-               f->choices != NULL ? f->choices : f->arg != NULL ? f->arg : "", f->choices != NULL ? "`" : "",
-               f->value != NULL ? f->value : "", f->help);
+               f->choices != NULL ? f->choices
+               : f->arg != NULL   ? f->arg
+                                  : "",
+               f->choices != NULL ? "`" : "", f->value != NULL ? f->value : "", f->help);
     }
 }
 

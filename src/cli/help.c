@@ -29,7 +29,8 @@ static void help_flag(const struct flag *f)
     char letter[8] = "    ";
     if (f->letter != 0)
         text_format(letter, sizeof letter, "-%c, ", f->letter);
-    text_format(left, sizeof left, "%s--%s%s%s", letter, f->name, f->arg != NULL ? " " : "", f->arg != NULL ? f->arg : "");
+    text_format(left, sizeof left, "%s--%s%s%s", letter, f->name, f->arg != NULL ? " " : "",
+                f->arg != NULL ? f->arg : "");
     printf("  %-30s %s", left, f->help);
     if (f->choices != NULL)
         printf(" (%s)", f->choices);

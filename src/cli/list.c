@@ -4,9 +4,9 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/ui/table.h"
-#include "json/json_read.h"
 #include "oci/reference.h"
 #include "platform/clock.h"
+#include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -56,8 +56,13 @@ static void list_row(struct table *t, const struct list_row *row)
     text_human_duration(ago, clock_wall_ns() - then_s * CLOCK_SECOND);
     text_format(created, sizeof created, "%s ago", ago);
     list_context(config, context);
-    const char *cells[] = {row->name, list_text(config, "parameters"), list_text(config, "quantization"),
-                           list_text(config, "architecture"), id, then_s == 0 ? "" : created, context,
+    const char *cells[] = {row->name,
+                           list_text(config, "parameters"),
+                           list_text(config, "quantization"),
+                           list_text(config, "architecture"),
+                           id,
+                           then_s == 0 ? "" : created,
+                           context,
                            list_text(config, "size")};
     table_row(t, cells);
 }

@@ -5,8 +5,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "distribution/distribution.h"
-#include "json/json_read.h"
 #include "oci/reference.h"
+#include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -105,7 +105,8 @@ static bool package_run(struct command_args *args, int *ret_exit, struct err *er
         return err_set(err, ERR_INVALID, "--gguf is required.\n\nSee '%s package --help' for more information",
                        cli->program);
     if (spec.cncf && spec.context_size > 0)
-        return err_set(err, ERR_INVALID, "--context-size is not supported with --format cncf: that format has no field for it");
+        return err_set(err, ERR_INVALID,
+                       "--context-size is not supported with --format cncf: that format has no field for it");
     if (!reference_parse(args->argv[0], &name, err))
         return false;
     package_announce(&spec);
@@ -120,12 +121,28 @@ static bool package_run(struct command_args *args, int *ret_exit, struct err *er
 }
 
 static const struct flag package_flags[] = {
-    {.name = "gguf", .kind = FLAG_STRING, .arg = "PATH", .help = "The GGUF file; of a sharded one the first, the others are found beside it"},
+    {.name = "gguf",
+     .kind = FLAG_STRING,
+     .arg = "PATH",
+     .help = "The GGUF file; of a sharded one the first, the others are found beside it"},
     {.name = "license", .letter = 'l', .kind = FLAG_LIST, .arg = "PATH", .help = "A licence to go along, repeatable"},
-    {.name = "chat-template", .kind = FLAG_STRING, .arg = "PATH", .help = "A Jinja template that replaces the model's own"},
+    {.name = "chat-template",
+     .kind = FLAG_STRING,
+     .arg = "PATH",
+     .help = "A Jinja template that replaces the model's own"},
     {.name = "mmproj", .kind = FLAG_STRING, .arg = "PATH", .help = "A multimodal projector (GGUF)"},
-    {.name = "context-size", .kind = FLAG_INT, .arg = "N", .min = 1, .max = INT32_MAX, .help = "The context size to run it with, if not the model's own"},
-    {.name = "format", .kind = FLAG_STRING, .arg = "NAME", .value = "docker", .choices = "docker|cncf", .help = "The artifact's form"},
+    {.name = "context-size",
+     .kind = FLAG_INT,
+     .arg = "N",
+     .min = 1,
+     .max = INT32_MAX,
+     .help = "The context size to run it with, if not the model's own"},
+    {.name = "format",
+     .kind = FLAG_STRING,
+     .arg = "NAME",
+     .value = "docker",
+     .choices = "docker|cncf",
+     .help = "The artifact's form"},
     {.name = "push", .kind = FLAG_BOOL, .help = "Push it to its registry as well"},
     {0},
 };

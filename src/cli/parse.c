@@ -224,10 +224,11 @@ static bool parse_arity(const struct parse *p, int n)
     bool few = n < c->min_args;
     int count = few ? c->min_args : c->max_args;
     const char *bound = exact ? "" : few ? "at least " : "at most ";
-    return err_set(p->err, ERR_INVALID,
-                   "'%s %s' requires %s%d argument%s.\n\nUsage:  %s %s%s%s%s\n\nSee '%s %s --help' for more information",
-                   p->program, c->name, bound, count, count == 1 ? "" : "s", p->program, c->name,
-                   c->flags != NULL ? " [OPTIONS]" : "", c->args[0] != '\0' ? " " : "", c->args, p->program, c->name);
+    return err_set(
+        p->err, ERR_INVALID,
+        "'%s %s' requires %s%d argument%s.\n\nUsage:  %s %s%s%s%s\n\nSee '%s %s --help' for more information",
+        p->program, c->name, bound, count, count == 1 ? "" : "s", p->program, c->name,
+        c->flags != NULL ? " [OPTIONS]" : "", c->args[0] != '\0' ? " " : "", c->args, p->program, c->name);
 }
 
 bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct flag_value *values,

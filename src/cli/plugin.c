@@ -28,9 +28,9 @@ static const struct docker_flag {
     const char *name;
     bool value;
 } docker_flags[] = {
-    {"--config", true}, {"-D", false},          {"--debug", false},   {"-l", true},  {"--log-level", true},
+    {"--config", true}, {"-D", false},          {"--debug", false},    {"-l", true},        {"--log-level", true},
     {"--tls", false},   {"--tlsverify", false}, {"--tlscacert", true}, {"--tlscert", true}, {"--tlskey", true},
-    {"-H", true},       {"--host", true},       {"-c", true},         {"--context", true},
+    {"-H", true},       {"--host", true},       {"-c", true},          {"--context", true},
 };
 
 static const struct docker_flag *docker_flag_find(const char *word)

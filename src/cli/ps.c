@@ -4,9 +4,9 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/ui/table.h"
-#include "json/json_read.h"
 #include "oci/reference.h"
 #include "platform/clock.h"
+#include "json/json_read.h"
 
 #include <string.h>
 

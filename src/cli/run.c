@@ -54,10 +54,7 @@ static bool run_have_model(struct cli *cli, const char *model, struct err *err)
     return cli_pull(cli, model, stderr, err);
 }
 
-static void run_text(void *ctx, enum chat_piece kind, const char *text)
-{
-    chat_show(ctx, kind, text);
-}
+static void run_text(void *ctx, enum chat_piece kind, const char *text) { chat_show(ctx, kind, text); }
 
 static bool run_once(struct cli *cli, const char *model, const char *prompt, struct err *err)
 {

@@ -8,7 +8,7 @@ extern const struct command command_run, command_pull, command_push, command_pac
     command_logs, command_serve;
 
 const struct command *const command_table[] = {
-    &command_run,     &command_pull,  &command_push, &command_package, &command_tag,    &command_list,
-    &command_inspect, &command_rm,    &command_prune, &command_df,     &command_ps,     &command_unload,
+    &command_run,     &command_pull,  &command_push,   &command_package, &command_tag, &command_list,
+    &command_inspect, &command_rm,    &command_prune,  &command_df,      &command_ps,  &command_unload,
     &command_logs,    &command_serve, &command_status, &command_version, NULL,
 };

@@ -3,8 +3,8 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
-#include "json/json_read.h"
 #include "oci/reference.h"
+#include "json/json_read.h"
 
 #include <stdio.h>
 

@@ -4,11 +4,11 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/ui/progress.h"
-#include "json/json_read.h"
-#include "json/json_write.h"
 #include "platform/clock.h"
 #include "platform/process.h"
 #include "platform/terminal.h"
+#include "json/json_read.h"
+#include "json/json_write.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -79,7 +79,8 @@ bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char
     if (!ok)
         return false;
     if (!t.succeeded)
-        return err_set(err, ERR_UNREACHABLE, "the daemon ended the transfer without saying how it went; see 'tug logs'");
+        return err_set(err, ERR_UNREACHABLE,
+                       "the daemon ended the transfer without saying how it went; see 'tug logs'");
     text_format(ret_message, message_size, "%s", t.message);
     return true;
 }

@@ -14,9 +14,9 @@
 struct chat {
     struct cli *cli;
     const char *model;
-    char *system;      /* NULL: none */
-    json_t *turns;     /* messages after the system message */
-    json_t *options;   /* what /set has changed */
+    char *system;    /* NULL: none */
+    json_t *turns;   /* messages after the system message */
+    json_t *options; /* what /set has changed */
     bool leave;
 };
 
@@ -51,7 +51,8 @@ static void chat_set_number(struct chat *c, const struct chat_setting *row, cons
     double number;
     int64_t whole;
     if (row->whole ? !text_to_i64(value, &whole) : !text_to_double(value, &number)) {
-        fprintf(stderr, "Invalid value for %s: %s (must be a %s)\n", row->name, value, row->whole ? "whole number" : "number");
+        fprintf(stderr, "Invalid value for %s: %s (must be a %s)\n", row->name, value,
+                row->whole ? "whole number" : "number");
         return;
     }
     json_object_set_new(c->options, row->field, row->whole ? json_integer(whole) : json_real(number));
@@ -71,7 +72,9 @@ static void chat_command_set(struct chat *c, const char *rest)
         return;
     }
     if (strcmp(name, "num_ctx") == 0) {
-        fprintf(stderr, "num_ctx is fixed when the model is loaded: 'tug serve --context-size N', then 'tug unload %s'\n", c->model);
+        fprintf(stderr,
+                "num_ctx is fixed when the model is loaded: 'tug serve --context-size N', then 'tug unload %s'\n",
+                c->model);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(chat_settings); i++) {
@@ -126,7 +129,8 @@ static void chat_command_help(struct chat *c, const char *rest)
     (void)rest;
     for (size_t i = 0; i < ARRAY_LEN(chat_commands); i++) {
         const struct chat_command *row = &chat_commands[i];
-        fprintf(stderr, "  %-6s %-6s %-11s %s\n", row->name, row->alias == NULL ? "" : row->alias, row->args, row->help);
+        fprintf(stderr, "  %-6s %-6s %-11s %s\n", row->name, row->alias == NULL ? "" : row->alias, row->args,
+                row->help);
     }
     fprintf(stderr, "  \"\"\"                       begin and end a message of several lines\n"
                     "  Ctrl-C                    stop the answer, or clear the line\n");
@@ -170,7 +174,8 @@ static bool chat_turn(struct chat *c, const char *text, struct err *err)
     }
     json_array_append_new(c->turns, question);
     json_t *messages = chat_messages(c);
-    struct chat_ask ask = {.model = c->model, .messages = messages, .options = c->options, .on_text = chat_show, .ctx = &view};
+    struct chat_ask ask = {
+        .model = c->model, .messages = messages, .options = c->options, .on_text = chat_show, .ctx = &view};
     struct err why = ERR_INIT;
     if (!cli_catch_interrupt(c->cli, err)) {
         json_decref(messages);

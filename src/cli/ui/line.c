@@ -13,7 +13,7 @@
 #include <unistd.h>
 
 enum { LINE_HISTORY = 100, LINE_MAX_BYTES = 1 << 20 };
-#define PASTE_ON "\x1b[?2004h"
+#define PASTE_ON  "\x1b[?2004h"
 #define PASTE_OFF "\x1b[?2004l"
 #define PASTE_END "\x1b[201~"
 

@@ -7,7 +7,7 @@
 #include <string.h>
 
 #define REDRAW_NS ((int64_t)100 * 1000 * 1000)
-#define PLAIN_NS ((int64_t)1000 * 1000 * 1000)
+#define PLAIN_NS  ((int64_t)1000 * 1000 * 1000)
 
 void progress_init(struct progress *p, bool terminal, int columns, const char *verb, const char *done)
 {
