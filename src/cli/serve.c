@@ -1,6 +1,7 @@
 /* cli/serve.c: `tug serve`: the flags of the daemon, over what the environment says. */
 #include "cli/cli.h"
 
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "daemon/daemon.h"
 #include "daemon/settings.h"

@@ -25,7 +25,7 @@ static void test_terminal(void **state)
     progress_update(&p, LAYER, 50000000, 100000000, 100000000, 12 * SECOND);
     assert_string_equal(
         buf_str(&p.out),
-        "\x1b[1A\r0123456789ab: Downloading   [======>      ] 50.00MB / 100.00MB  25.00MB/s  2s left\x1b[K\n");
+        "\x1b[1A\r0123456789ab: Downloading   [=====>    ] 50.00MB / 100.00MB  25.00MB/s  2s left\x1b[K\n");
     buf_clear(&p.out);
     progress_update(&p, LAYER, 100000000, 100000000, 100000000, 14 * SECOND);
     progress_finish(&p, 14 * SECOND);
