@@ -26,6 +26,9 @@
 #define OCI_TYPE_MMPROJ "application/vnd.docker.ai.mmproj"
 #define OCI_TYPE_TEMPLATE "application/vnd.docker.ai.chat.template.jinja"
 #define OCI_TYPE_LICENSE "application/vnd.docker.ai.license"
+#define OCI_TYPE_CNCF_WEIGHT "application/vnd.cncf.model.weight.v1.raw"
+#define OCI_TYPE_CNCF_CONFIG_FILE "application/vnd.cncf.model.weight.config.v1.raw"
+#define OCI_TYPE_CNCF_DOC "application/vnd.cncf.model.doc.v1.raw"
 #define OCI_ANNOTATION_FILEPATH "org.cncf.model.filepath"
 #define OCI_ANNOTATION_REF_NAME "org.opencontainers.image.ref.name"
 #define OCI_ANNOTATION_CONTAINERD "io.containerd.image.name"
@@ -82,6 +85,9 @@ bool manifest_write(const struct manifest *m, struct buf *out, struct err *err);
 bool model_config_read(const char *config_type, const void *bytes, size_t n, struct arena *a, struct model_config *ret, struct err *err);
 /* Docker form: config, descriptor.created, rootfs.diff_ids (the layers' digests). */
 bool model_config_write(const struct model_config *c, const struct descriptor *layers, size_t n_layers, struct buf *out, struct err *err);
+
+/* ModelPack's form: descriptor.createdAt and family, modelfs.diffIds, config; it has no size, context or GGUF map. */
+bool model_config_write_modelpack(const struct model_config *c, const struct descriptor *layers, size_t n_layers, struct buf *out, struct err *err);
 
 const char *descriptor_annotation(const struct descriptor *d, const char *key); /* NULL if none */
 
