@@ -141,34 +141,32 @@ static int64_t backend_deadline_ns(const struct backends *b, const struct backen
 static void read_stderr(struct engine *e)
 {
     char data[4096];
-    size_t n;
-    while (e->stderr_fd >= 0 && file_read_some(e->stderr_fd, data, sizeof data, "an engine's stderr", &n, NULL)) {
-        if (n == 0) {
+    size_t n = 0;
+    for (bool first = true; e->stderr_fd >= 0; first = false) {
+        bool ok = file_read_some(e->stderr_fd, data, sizeof data, "an engine's stderr", &n, NULL);
+        if (ok && n > 0)
+            words_add(&e->words, data, n);
+        else if (ok || first) /* the first read follows a readable descriptor, so it fails only for good */
             file_close(&e->stderr_fd);
+        else
             return;
-        }
-        words_add(&e->words, data, n);
     }
 }
 
 /* True: the line is whole, in e->line without its LF. Too long a line is cut: it is an error anyway. */
 static bool read_channel(struct engine *e)
 {
-    size_t n;
-    while (!e->channel_eof && e->line_len + 1 < sizeof e->line) {
-        if (!file_read_some(e->channel_fd, e->line + e->line_len, sizeof e->line - 1 - e->line_len, "an engine", &n,
-                            NULL))
-            return false;
-        e->channel_eof = n == 0;
-        e->line_len += n;
-        char *end = memchr(e->line, '\n', e->line_len);
-        if (end != NULL) {
-            *end = '\0';
-            return true;
-        }
-    }
+    size_t n = 0;
+    if (!file_read_some(e->channel_fd, e->line + e->line_len, sizeof e->line - 1 - e->line_len, "an engine", &n,
+                        NULL) ||
+        n == 0)
+        e->channel_eof = true;
+    e->line_len += n;
     e->line[e->line_len] = '\0';
-    return e->line_len + 1 == sizeof e->line;
+    char *end = memchr(e->line, '\n', e->line_len);
+    if (end != NULL)
+        *end = '\0';
+    return end != NULL || e->line_len + 1 == sizeof e->line;
 }
 
 static void take_ready(struct backends *b, struct backend *be, const char *json)
