@@ -41,7 +41,7 @@ void list_remove(struct request_list *l, struct gen_private *r)
     l->n--;
 }
 
-void batch_end(struct batch *b, struct gen_private *r, enum gen_finish finish)
+static void batch_end(struct batch *b, struct gen_private *r, enum gen_finish finish)
 {
     r->finish = finish;
     int64_t now = clock_now_ns();
@@ -70,7 +70,10 @@ static void batch_leave(struct batch *b, struct request_list *from, struct gen_p
     request_drop(r);
 }
 
-void batch_finish(struct batch *b, struct gen_private *r, enum gen_finish finish) { batch_leave(b, &b->active, r, finish); }
+void batch_finish(struct batch *b, struct gen_private *r, enum gen_finish finish)
+{
+    batch_leave(b, &b->active, r, finish);
+}
 
 static void list_cancel(struct batch *b, struct request_list *l, bool all)
 {
@@ -166,9 +169,12 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
     b->adapt_chunk = options->chunk == 0;
     b->items = check_alloc(calloc((size_t)info->parallel + 1, sizeof *b->items));
     b->queue = queue_new(&(struct queue_limits){info->sequence, model->n_vocab, model->n_embd, model->embedding});
-    b->stats = (struct batch_stats){.context = info->sequence, .parallel = info->parallel, .threads = info->threads,
+    b->stats = (struct batch_stats){.context = info->sequence,
+                                    .parallel = info->parallel,
+                                    .threads = info->threads,
                                     .cells_total = info->causal_memory ? info->cells : 0,
-                                    .kv_bytes = info->kv_bytes, .compute_bytes = info->compute_bytes};
+                                    .kv_bytes = info->kv_bytes,
+                                    .compute_bytes = info->compute_bytes};
     queue_set_stats(b->queue, &b->stats);
     context_set_abort(b->ctx, batch_abandoned, b);
     if (b->embedding)

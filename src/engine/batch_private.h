@@ -24,12 +24,12 @@ struct batch {
     bool embedding;
     struct context *ctx;
     struct context_info limits;
-    struct cache *cache;           /* NULL for embedding models */
+    struct cache *cache; /* NULL for embedding models */
     struct sample_scratch *scratch;
     struct request_list waiting, active;
-    struct schedule_item *items;   /* of the plan, in the order of `active` */
+    struct schedule_item *items; /* of the plan, in the order of `active` */
     bool adapt_chunk;
-    double row_ns;                 /* a prompt row's cost, as measured lately */
+    double row_ns; /* a prompt row's cost, as measured lately */
     struct batch_stats stats;
 };
 

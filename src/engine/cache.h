@@ -30,9 +30,9 @@
 /* What is asked of the memory behind; a test has an array in its place. */
 struct cache_ops {
     void *ctx;
-    void (*copy)(void *ctx, int32_t from, int32_t to, int32_t n);  /* the first n positions; `to` is empty */
-    bool (*cut)(void *ctx, int32_t seq, int32_t n);                /* keep the first n; false: cannot */
-    bool (*holds)(void *ctx, int32_t seq, int32_t n);              /* exactly positions 0..n-1 are there */
+    void (*copy)(void *ctx, int32_t from, int32_t to, int32_t n); /* the first n positions; `to` is empty */
+    bool (*cut)(void *ctx, int32_t seq, int32_t n);               /* keep the first n; false: cannot */
+    bool (*holds)(void *ctx, int32_t seq, int32_t n);             /* exactly positions 0..n-1 are there */
 };
 
 struct cache_options {

@@ -23,9 +23,9 @@
 
 enum {
     CONTEXT_PARALLEL = 16,
-    CONTEXT_CELLS = 8192,          /* unless the memory is too small */
+    CONTEXT_CELLS = 8192, /* unless the memory is too small */
     CONTEXT_CELLS_LEAST = 1024,
-    CONTEXT_UBATCH = 512,          /* no gain from more rows (engine.md 4) */
+    CONTEXT_UBATCH = 512, /* no gain from more rows (engine.md 4) */
     CONTEXT_CHUNK = 64,
     CONTEXT_EMBEDDING_TOKENS = 2048, /* of one input: an encoder attends to all of it in one ubatch */
     CONTEXT_EMBEDDING_SEQUENCES = 64,
@@ -85,14 +85,16 @@ static bool context_check(const struct batch_options *o, const struct llama_mode
     if (o->parallel < 0 || o->parallel > LIMIT_SEQUENCES)
         return err_set(err, ERR_INVALID, "parallel must be 1 to %d, not %d", LIMIT_SEQUENCES, o->parallel);
     if (o->context < 0 || o->chunk < 0 || o->threads < 0 || o->threads > GGML_MAX_N_THREADS)
-        return err_set(err, ERR_INVALID, "context, chunk and threads must not be negative, threads at most %d", GGML_MAX_N_THREADS);
+        return err_set(err, ERR_INVALID, "context, chunk and threads must not be negative, threads at most %d",
+                       GGML_MAX_N_THREADS);
     if (o->kv_type >= GGML_TYPE_COUNT)
         return err_set(err, ERR_INVALID, "there is no KV type %d", o->kv_type);
     enum ggml_type type = o->kv_type < 0 ? GGML_TYPE_F16 : (enum ggml_type)o->kv_type;
     int32_t heads = llama_model_n_head(m);
     int64_t block = ggml_blck_size(type);
     if (block <= 0 || (heads > 0 && llama_model_n_embd(m) / heads % block != 0))
-        return err_set(err, ERR_INVALID, "the KV type %s does not divide this model's heads: use F16", ggml_type_name(type));
+        return err_set(err, ERR_INVALID, "the KV type %s does not divide this model's heads: use F16",
+                       ggml_type_name(type));
     return true;
 }
 
@@ -102,7 +104,8 @@ static bool context_aborts(void *user)
     return ctx->abort != NULL && ctx->abort(ctx->abort_user);
 }
 
-static struct llama_context_params context_params(struct context *ctx, const struct model_info *model, const struct batch_options *o)
+static struct llama_context_params context_params(struct context *ctx, const struct model_info *model,
+                                                  const struct batch_options *o)
 {
     struct llama_context_params p = llama_context_default_params();
     const struct context_info *i = &ctx->info;
@@ -177,12 +180,14 @@ static bool context_warm_up(struct context *ctx, const struct llama_model *m, st
     enum context_result result = context_decode(ctx);
     context_forget(ctx);
     if (result != CONTEXT_OK)
-        return err_set(err, ERR_ENGINE, "llama.cpp cannot compute one token of this model: see the log with --log-level debug");
+        return err_set(err, ERR_ENGINE,
+                       "llama.cpp cannot compute one token of this model: see the log with --log-level debug");
     ctx->times = (struct context_times){.threads = ctx->info.threads};
     return true;
 }
 
-bool context_open(struct engine_model *m, const struct batch_options *options, struct context **ret_ctx, struct err *err)
+bool context_open(struct engine_model *m, const struct batch_options *options, struct context **ret_ctx,
+                  struct err *err)
 {
     struct llama_model *llama = model_handle(m);
     if (!context_check(options, llama, err))
@@ -192,7 +197,8 @@ bool context_open(struct engine_model *m, const struct batch_options *options, s
     context_choose(ctx, m, options);
     ctx->llama = llama_init_from_model(llama, context_params(ctx, model_get_info(m), options));
     if (ctx->llama == NULL)
-        return err_set(err, ERR_ENGINE, "llama.cpp cannot make a context of %d tokens (%llu MB of KV): ask for a smaller one",
+        return err_set(err, ERR_ENGINE,
+                       "llama.cpp cannot make a context of %d tokens (%llu MB of KV): ask for a smaller one",
                        ctx->info.cells, (unsigned long long)(ctx->info.kv_bytes / 1000000));
     ctx->info.cells = (int32_t)llama_n_ctx(ctx->llama);
     ctx->info.ubatch = (int32_t)llama_n_ubatch(ctx->llama);

@@ -21,14 +21,15 @@ struct context_info {
     int32_t sequence; /* tokens that one sequence can have */
     int32_t parallel, ubatch, chunk, threads;
     uint64_t kv_bytes, compute_bytes; /* by prediction, by measurement */
-    bool partial;     /* a sequence can be copied in part */
-    bool causal_memory; /* there is a KV memory (an encoder has none) */
+    bool partial;                     /* a sequence can be copied in part */
+    bool causal_memory;               /* there is a KV memory (an encoder has none) */
 };
 
 enum context_result { CONTEXT_OK, CONTEXT_NO_CELLS, CONTEXT_ABORTED, CONTEXT_FAILED };
 
 /* Zeros in options become choices; see context.c. */
-bool context_open(struct engine_model *m, const struct batch_options *options, struct context **ret_ctx, struct err *err);
+bool context_open(struct engine_model *m, const struct batch_options *options, struct context **ret_ctx,
+                  struct err *err);
 void context_close(struct context **ctx);
 const struct context_info *context_get_info(const struct context *ctx);
 

@@ -32,16 +32,16 @@ static void embed_admit(struct batch *b)
     }
 }
 
-static bool embed_normalise(struct gen_private *r, const float *from, int32_t n)
+static bool embed_normalise(struct gen_private *r, const float *from, size_t n)
 {
     double sum = 0;
-    for (int32_t i = 0; i < n; i++)
+    for (size_t i = 0; i < n; i++)
         sum += (double)from[i] * (double)from[i];
     if (!isfinite(sum))
         return err_set(&r->err, ERR_ENGINE, "the model's answer to this input is not a number");
     float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
-    r->embedding = check_alloc(calloc((size_t)n, sizeof *r->embedding));
-    for (int32_t i = 0; i < n; i++)
+    r->embedding = check_alloc(calloc(n, sizeof *r->embedding));
+    for (size_t i = 0; i < n; i++)
         r->embedding[i] = from[i] * scale;
     return true;
 }
@@ -50,9 +50,10 @@ static bool embed_take(struct batch *b, struct gen_private *r, bool computed)
 {
     const float *pooled = computed ? context_embedding(b->ctx, r->seq) : NULL;
     if (pooled == NULL)
-        return err_set(&r->err, ERR_ENGINE, computed ? "this model has no pooled embedding (its GGUF names no pooling type)"
-                                                     : "llama.cpp failed to compute this input");
-    return embed_normalise(r, pooled, model_get_info(b->model)->n_embd);
+        return err_set(&r->err, ERR_ENGINE,
+                       computed ? "this model has no pooled embedding (its GGUF names no pooling type)"
+                                : "llama.cpp failed to compute this input");
+    return embed_normalise(r, pooled, (size_t)model_get_info(b->model)->n_embd);
 }
 
 void embed_step(struct batch *b)

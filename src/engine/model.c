@@ -58,7 +58,8 @@ static bool model_load_backends(struct err *err)
         _cleanup_free_ char *path = check_alloc(strdup(at.dli_fname));
         ggml_backend_load_all_from_path(dirname(path));
         if (ggml_backend_reg_count() == 0)
-            return err_set(err, ERR_ENGINE, "no libggml-*.so of this processor beside %s: install tug-engine again", at.dli_fname);
+            return err_set(err, ERR_ENGINE, "no libggml-*.so of this processor beside %s: install tug-engine again",
+                           at.dli_fname);
     }
     llama_backend_init();
     return true;
@@ -152,7 +153,9 @@ bool model_load(const struct model_spec *spec, struct engine_model **ret_m, stru
         return err_set(err, ERR_UNSUPPORTED, "%s has no vocabulary: it is not a language model", spec->path);
     model_fill_info(m, spec);
     if (m->info.has_encoder && llama_model_has_decoder(m->llama) && !m->info.embedding)
-        return err_set(err, ERR_UNSUPPORTED, "%s is an encoder-decoder model (as T5): the engine serves decoders and embedding models", spec->path);
+        return err_set(err, ERR_UNSUPPORTED,
+                       "%s is an encoder-decoder model (as T5): the engine serves decoders and embedding models",
+                       spec->path);
     *ret_m = TAKE(m);
     return true;
 }
@@ -182,7 +185,8 @@ const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n)
     return m->end_tokens;
 }
 
-bool model_tokenize(const struct engine_model *m, const char *text, size_t n, bool add_bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *err)
+bool model_tokenize(const struct engine_model *m, const char *text, size_t n, bool add_bos, bool special,
+                    int32_t **ret_tokens, size_t *ret_n, struct err *err)
 {
     if (n > LIMIT_REQUEST_BODY_BYTES)
         return err_set(err, ERR_TOO_LARGE, "a text of %zu bytes is above the limit of %d", n, LIMIT_REQUEST_BODY_BYTES);
@@ -220,7 +224,4 @@ bool model_piece(const struct engine_model *m, int32_t token, bool special, stru
     }
 }
 
-bool model_is_eog(const struct engine_model *m, int32_t token)
-{
-    return llama_vocab_is_eog(m->vocab, token);
-}
+bool model_is_eog(const struct engine_model *m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }

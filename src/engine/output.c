@@ -78,7 +78,8 @@ void answer_move(struct answer *to, struct answer *from)
 
 void output_init(struct output *o, const char *const *stops, size_t n_stops)
 {
-    *o = (struct output){.stops = stops, .n_stops = n_stops, .partial = BUF_INIT(OUTPUT_MAX), .text = BUF_INIT(OUTPUT_MAX)};
+    *o = (struct output){
+        .stops = stops, .n_stops = n_stops, .partial = BUF_INIT(OUTPUT_MAX), .text = BUF_INIT(OUTPUT_MAX)};
     answer_init(&o->waiting);
 }
 

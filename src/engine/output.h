@@ -48,12 +48,12 @@ void answer_add_row(struct answer *a, const struct output_row *row, const void *
 struct output {
     const char *const *stops; /* borrowed */
     size_t n_stops;
-    struct buf partial;       /* the beginning of a character: at most 3 bytes */
-    struct buf text;          /* whole characters, not yet released */
-    struct answer waiting;    /* rows, with their ends in `ends` */
-    uint64_t *ends;           /* of each chosen row: released text must reach this */
+    struct buf partial;    /* the beginning of a character: at most 3 bytes */
+    struct buf text;       /* whole characters, not yet released */
+    struct answer waiting; /* rows, with their ends in `ends` */
+    uint64_t *ends;        /* of each chosen row: released text must reach this */
     size_t n_ends, cap_ends;
-    uint64_t released;        /* bytes of text so far */
+    uint64_t released; /* bytes of text so far */
 };
 
 void output_init(struct output *o, const char *const *stops, size_t n_stops);

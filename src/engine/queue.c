@@ -143,17 +143,22 @@ static bool request_check_params(const struct gen_params *p, struct err *err)
 static bool request_check(const struct queue_limits *limits, const struct gen *g, struct err *err)
 {
     if (g->embed != limits->embedding)
-        return err_set(err, ERR_UNSUPPORTED, g->embed ? "this model generates text and has no embeddings: ask an embedding model"
-                                                      : "this model gives embeddings only: ask for /embeddings, or use another model for text");
+        return err_set(err, ERR_UNSUPPORTED,
+                       g->embed
+                           ? "this model generates text and has no embeddings: ask an embedding model"
+                           : "this model gives embeddings only: ask for /embeddings, or use another model for text");
     if (g->n_tokens == 0)
         return err_set(err, ERR_INVALID, "the prompt is empty: it has no token");
     int32_t room = limits->embedding ? limits->sequence : limits->sequence - 1;
     if (g->n_tokens > (size_t)(room > 0 ? room : 0))
-        return err_set(err, ERR_CONTEXT, "the prompt has %zu tokens, the context holds %d%s", g->n_tokens, limits->sequence,
-                       limits->embedding ? "" : " (one of them for the answer): shorten it, or load the model with a larger context");
+        return err_set(
+            err, ERR_CONTEXT, "the prompt has %zu tokens, the context holds %d%s", g->n_tokens, limits->sequence,
+            limits->embedding ? ""
+                              : " (one of them for the answer): shorten it, or load the model with a larger context");
     for (size_t i = 0; i < g->n_tokens; i++)
         if (g->tokens[i] < 0 || g->tokens[i] >= limits->n_vocab)
-            return err_set(err, ERR_INVALID, "the prompt's token %zu is %d, the vocabulary has 0 to %d", i, g->tokens[i], limits->n_vocab - 1);
+            return err_set(err, ERR_INVALID, "the prompt's token %zu is %d, the vocabulary has 0 to %d", i,
+                           g->tokens[i], limits->n_vocab - 1);
     return request_check_params(&g->params, err);
 }
 
@@ -231,8 +236,8 @@ static void request_view(struct gen_private *r, struct gen_event *e)
         r->view_n[at] = n;
         for (size_t j = 0; j <= n; j++, i++) {
             const struct output_row *row = &a->rows[i];
-            r->view[j == 0 ? at : top++] = (struct gen_logprob){
-                row->token, row->logprob, buf_str(&a->pieces) + row->bytes, row->n_bytes};
+            r->view[j == 0 ? at : top++] =
+                (struct gen_logprob){row->token, row->logprob, buf_str(&a->pieces) + row->bytes, row->n_bytes};
         }
     }
     e->logprobs = r->view;

@@ -18,7 +18,7 @@
 struct queue_limits {
     int32_t sequence; /* tokens of one sequence */
     int32_t n_vocab, n_embd;
-    bool embedding;   /* the model gives vectors, no text */
+    bool embedding; /* the model gives vectors, no text */
 };
 
 struct queue *queue_new(const struct queue_limits *limits);

@@ -353,7 +353,8 @@ static void row_bias(const struct sampler *s, struct sample_scratch *scratch, fl
         row_set(scratch, logits, s->banned[i], -INFINITY);
 }
 
-static void row_penalize(const struct gen_params *p, struct sample_scratch *s, float *logits, const int32_t *window, size_t n)
+static void row_penalize(const struct gen_params *p, struct sample_scratch *s, float *logits, const int32_t *window,
+                         size_t n)
 {
     size_t last = p->repeat_last_n < 0 ? n : (size_t)p->repeat_last_n;
     if (last == 0 || (p->repeat_penalty == 1 && p->presence_penalty == 0 && p->frequency_penalty == 0))
@@ -376,7 +377,8 @@ static void row_penalize(const struct gen_params *p, struct sample_scratch *s, f
     }
 }
 
-int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window, size_t n_window)
+int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window,
+                     size_t n_window)
 {
     int32_t token;
     row_bias(s, scratch, logits);
@@ -399,7 +401,8 @@ size_t sample_logprobs(struct sample_scratch *scratch, const float *logits, int3
     double whole = (double)max + log(row_exp_sum(logits, scratch->n_vocab, max, 1, NULL));
     size_t n = n_top > 0 ? row_top(logits, scratch->n_vocab, n_top, scratch->candidates) : 0;
     for (size_t i = 0; i < n; i++)
-        ret_top[i] = (struct sample_alternative){scratch->candidates[i].token, (float)((double)scratch->candidates[i].logit - whole)};
+        ret_top[i] = (struct sample_alternative){scratch->candidates[i].token,
+                                                 (float)((double)scratch->candidates[i].logit - whole)};
     *ret_logprob = (float)((double)logits[token] - whole);
     return n;
 }

@@ -35,7 +35,8 @@ struct sampler {
 
 void sampler_init(struct sampler *s, const struct gen_params *params, uint64_t seed);
 /* window: the tokens so far, the newest last; only the last repeat_last_n count. */
-int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window, size_t n_window);
+int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window,
+                     size_t n_window);
 
 struct sample_alternative {
     int32_t token;

@@ -19,8 +19,8 @@
 struct schedule_item {
     int32_t remaining; /* tokens to compute; 1 and decoding: the token drawn last */
     bool decoding;
-    bool waits;        /* for a prefix that another one computes */
-    int32_t rows;      /* out */
+    bool waits;   /* for a prefix that another one computes */
+    int32_t rows; /* out */
 };
 
 struct schedule_limits {

@@ -8,14 +8,17 @@
 #include <stdlib.h>
 
 enum {
-    STEP_HEADROOM = 32,          /* cells that an admitted request finds beyond its prompt */
-    STEP_SHARE_LEAST = 32,       /* tokens in common with an older prompt that are worth waiting for */
+    STEP_HEADROOM = 32,    /* cells that an admitted request finds beyond its prompt */
+    STEP_SHARE_LEAST = 32, /* tokens in common with an older prompt that are worth waiting for */
     STEP_CHUNK_LEAST = 32,
     STEP_GAP_NS = 100 * 1000000, /* aimed at between two tokens while prompts are computed */
     STEP_PIECE_MAX = 65536,
 };
 
-static bool request_decodes(const struct gen_private *r) { return r->n_tokens > r->n_prompt && r->n_tokens - r->computed == 1; }
+static bool request_decodes(const struct gen_private *r)
+{
+    return r->n_tokens > r->n_prompt && r->n_tokens - r->computed == 1;
+}
 
 /* ---- admission and preemption ---- */
 
@@ -51,7 +54,8 @@ static void step_preempt(struct batch *b)
 {
     if (b->active.n == 1) {
         struct gen_private *only = b->active.first;
-        err_set(&only->err, ERR_ENGINE, "the context has no room for this request's %d tokens, though nothing else runs", only->n_tokens);
+        err_set(&only->err, ERR_ENGINE,
+                "the context has no room for this request's %d tokens, though nothing else runs", only->n_tokens);
         batch_finish(b, only, GEN_FAILED);
         return;
     }
@@ -186,17 +190,20 @@ static void request_push_token(struct gen_private *r, int32_t token)
     r->tokens[r->n_tokens++] = token;
 }
 
-static void request_logprobs(struct batch *b, struct gen_private *r, const float *logits, int32_t token, const struct buf *piece)
+static void request_logprobs(struct batch *b, struct gen_private *r, const float *logits, int32_t token,
+                             const struct buf *piece)
 {
     struct sample_alternative top[LIMIT_TOP_LOGPROBS];
     float logprob;
     size_t n = sample_logprobs(b->scratch, logits, token, (size_t)r->params.top_logprobs, &logprob, top);
     answer_clear(&r->token);
-    answer_add_row(&r->token, &(struct output_row){.token = token, .logprob = logprob, .n_top = (uint32_t)n}, buf_str(piece), piece->len);
+    answer_add_row(&r->token, &(struct output_row){.token = token, .logprob = logprob, .n_top = (uint32_t)n},
+                   buf_str(piece), piece->len);
     for (size_t i = 0; i < n; i++) {
         _cleanup_(buf_done) struct buf other = BUF_INIT(STEP_PIECE_MAX);
         model_piece(b->model, top[i].token, true, &other);
-        answer_add_row(&r->token, &(struct output_row){.token = top[i].token, .logprob = top[i].logprob}, buf_str(&other), other.len);
+        answer_add_row(&r->token, &(struct output_row){.token = top[i].token, .logprob = top[i].logprob},
+                       buf_str(&other), other.len);
     }
 }
 
