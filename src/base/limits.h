@@ -15,6 +15,8 @@
     X(ERROR_BODY_BYTES,     64 * 1024,                 "what is read of an upstream's error body")                 \
     X(REQUEST_BODY_BYTES,   32 * 1024 * 1024,          "the body of an API request")                               \
     X(REQUEST_HEADER_BYTES, 64 * 1024,                 "the headers of an API request")                            \
+    X(PATH_BYTES,           4096,                      "the path of an API request")                               \
+    X(LOG_RING_BYTES,       1024 * 1024,               "log lines kept in memory for GET /logs")                   \
     X(CONNECTIONS,          512,                       "client connections of one process")                        \
     X(JSON_DEPTH,           64,                        "nesting of JSON")                                          \
     X(GGUF_KV,              65536,                     "metadata keys of a GGUF file")                             \
