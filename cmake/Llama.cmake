@@ -101,7 +101,7 @@ elseif(LLAMA STREQUAL "source")
     target_link_libraries(tug_llama_llama INTERFACE ${core} ${system})
     target_link_libraries(tug_llama_common INTERFACE
         ${archives}/libllama-common.a ${archives}/libllama-common-base.a
-        ${archives}/libcpp-httplib.a ${archives}/libvendor-hash.a ${core} ${system})
+        ${archives}/libcpp-httplib.a ${core} ${system})
 else()
     message(FATAL_ERROR "LLAMA=${LLAMA} is neither prebuilt nor source")
 endif()
