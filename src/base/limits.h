@@ -33,6 +33,8 @@
     X(CHOICES,              16,                        "`n`, the choices of one request")                          \
     X(LOGIT_BIAS,           4096,                      "entries of `logit_bias`")                                  \
     X(TOP_LOGPROBS,         20,                        "`top_logprobs`")                                           \
+    X(MESSAGES,             16384,                     "entries of `messages`")                                    \
+    X(ANSWER_BYTES,         256 * 1024 * 1024,         "the JSON of one answer")                                   \
     X(EMBEDDING_INPUTS,     2048,                      "entries of `input` of an embeddings request")              \
     X(BACKENDS,             64,                        "models loaded at the same time")                           \
     X(BACKENDS_KNOWN,       1024,                      "models whose keep-alive and crashes are remembered")       \
