@@ -131,7 +131,7 @@ void json_strn(struct json_out *j, const char *s, size_t n)
 void json_str(struct json_out *j, const char *s)
 {
     if (s == NULL)
-        json_null(j);
+        json_write_null(j);
     else
         json_strn(j, s, strlen(s));
 }
@@ -155,7 +155,7 @@ void json_num(struct json_out *j, double v)
     char text[40];
     int n = 0;
     if (!isfinite(v)) {
-        json_null(j);
+        json_write_null(j);
         return;
     }
     for (int digits = 15; digits <= 17; digits++) {
@@ -167,7 +167,7 @@ void json_num(struct json_out *j, double v)
 }
 
 void json_bool(struct json_out *j, bool v) { put_value(j, v ? "true" : "false", v ? 4 : 5); }
-void json_null(struct json_out *j) { put_value(j, "null", 4); }
+void json_write_null(struct json_out *j) { put_value(j, "null", 4); }
 void json_raw(struct json_out *j, const char *text, size_t n) { put_value(j, text, n); }
 bool json_ok(const struct json_out *j) { return !j->failed; }
 

@@ -34,7 +34,7 @@ void json_int(struct json_out *j, int64_t v);
 void json_uint(struct json_out *j, uint64_t v);
 void json_num(struct json_out *j, double v); /* shortest form that reads back; not finite writes null */
 void json_bool(struct json_out *j, bool v);
-void json_null(struct json_out *j);
+void json_write_null(struct json_out *j);
 void json_raw(struct json_out *j, const char *text, size_t n); /* one value that is JSON already */
 bool json_ok(const struct json_out *j);
 

@@ -44,17 +44,17 @@ struct http_server;
 
 struct http_request {
     enum http_method method;
-    const char *path;                     /* decoded, normalised, without the query */
-    const char *params[HTTP_PARAMS_MAX];  /* what the pattern's {…} matched, in order; arena */
-    struct buf body;                      /* BUFFER routes; empty otherwise */
-    void *sink_state;                     /* STREAM routes */
-    int client_fd;                        /* to watch for SOCKET_CLOSED only */
-    char id[24];                          /* "req-" + 16 characters: in the answer's X-Request-Id header and every log line */
+    const char *path;                    /* decoded, normalised, without the query */
+    const char *params[HTTP_PARAMS_MAX]; /* what the pattern's {…} matched, in order; arena */
+    struct buf body;                     /* BUFFER routes; empty otherwise */
+    void *sink_state;                    /* STREAM routes */
+    int client_fd;                       /* to watch for SOCKET_CLOSED only */
+    char id[24]; /* "req-" + 16 characters: in the answer's X-Request-Id header and every log line */
     int64_t start_ns;
-    struct arena arena;                   /* freed when the answer is complete */
-    void *app;                            /* config.app */
+    struct arena arena; /* freed when the answer is complete */
+    void *app;          /* config.app */
     const struct http_route *route;
-    struct http_exchange *exchange;       /* http_server's own */
+    struct http_exchange *exchange; /* http_server's own */
 };
 
 /* Header of the request or query parameter; NULL when absent; `""` for a query key without value. Borrowed. */
@@ -100,10 +100,10 @@ struct http_server_config {
     const struct http_route *routes; /* ends with pattern NULL */
     const int *listen_fds;           /* already listening; the server closes them */
     size_t n_listen_fds;
-    const char *api_key;             /* NULL: none wanted */
+    const char *api_key;                /* NULL: none wanted */
     const char *const *allowed_hosts;   /* beside loopback names, NULL-terminated; "*" = any; NULL: none */
     const char *const *allowed_origins; /* beside http(s)://localhost, 127.0.0.1, [::1] with any port */
-    const char *server_name;         /* Server header */
+    const char *server_name;            /* Server header */
     size_t max_body;
     void *app;
 };

@@ -1,0 +1,87 @@
+# lock.sh: what scripts/llama, scripts/setup and scripts/starter share: the
+# cache, the pins of deps.lock, and folders that are either whole or not there.
+# Sourced by bash after `set -eu`; $0 is the script it speaks for.
+
+CACHE=${TUG_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/tug}
+SCRIPTS=$(cd "$(dirname "$0")" && pwd)
+ROOT=$(dirname "$SCRIPTS")
+
+say() { printf '%s: %s\n' "${0##*/}" "$*" >&2; }
+die() { say "$*"; exit 1; }
+
+need() { # need PROGRAM ADVICE
+    command -v "$1" >/dev/null || die "cannot find $1; $2"
+}
+
+pin() { # pin KIND NAME COLUMN: version (3) or digest (4) of one row of deps.lock
+    local value
+    value=$(awk -v kind="$1" -v name="$2" -v column="$3" \
+        '$1 == kind && $2 == name { print $column }' "$SCRIPTS/deps.lock")
+    [ -n "$value" ] || die "scripts/deps.lock pins no $1 $2; add its row"
+    printf '%s\n' "$value"
+}
+
+digest_of() { # digest_of BITS FILE, in hexadecimal
+    if command -v "sha$1sum" >/dev/null; then "sha$1sum" "$2"; else shasum -a "$1" "$2"; fi |
+        cut -d ' ' -f 1
+}
+
+check() { # check FILE DIGEST: die unless FILE has the pinned digest
+    local want bits
+    case $2 in
+    sha256:*) bits=256 want=${2#sha256:} ;;
+    sha512-*) bits=512 want=$(printf %s "${2#sha512-}" | base64 -d | od -An -v -tx1 | tr -d ' \n') ;;
+    *) die "scripts/deps.lock: '$2' is neither sha256:HEX nor sha512-BASE64" ;;
+    esac
+    [ "$(digest_of $bits "$1")" = "$want" ] ||
+        die "${1##*/} is not what scripts/deps.lock pins (sha$bits differs); a proxy may have changed it: fetch again, and do not edit the pin before you know why"
+}
+
+fetch_npm() { # fetch_npm NAME FOLDER: the checked tarball, its path on stdout
+    need npm "run 'scripts/setup build', or install the package 'npm' of your system"
+    local version folder=$2 file
+    version=$(pin npm "$1" 3)
+    say "fetching $1@$version"
+    (cd "$folder" && npm pack --ignore-scripts --silent "$1@$version" >/dev/null) ||
+        die "npm pack $1@$version failed; check the network and 'npm config get registry'"
+    file=$(printf %s "$1-$version" | sed 's/^@//; s,/,-,').tgz
+    check "$folder/$file" "$(pin npm "$1" 4)"
+    printf '%s\n' "$folder/$file"
+}
+
+fetch_pypi() { # fetch_pypi NAME FOLDER: the checked wheel, its path on stdout
+    need python3 "run 'scripts/setup build'"
+    local version wheel
+    version=$(pin pypi "$1" 3)
+    say "fetching $1 $version"
+    python3 -m pip download --quiet --disable-pip-version-check --no-deps \
+        --only-binary :all: --dest "$2" "$1==$version" >&2 ||
+        die "pip download $1==$version failed; check the network and 'pip config list'"
+    wheel=$(printf '%s\n' "$2/$(printf %s "$1" | tr - _)-$version"-*.whl)
+    check "$wheel" "$(pin pypi "$1" 4)"
+    printf '%s\n' "$wheel"
+}
+
+# One maker at a time per thing. The lock goes with the process that holds it;
+# systems without flock (macOS) rely on the renames alone.
+lock() { # lock NAME
+    mkdir -p "$CACHE/locks"
+    exec 9>"$CACHE/locks/$1"
+    command -v flock >/dev/null || return 0
+    flock -n 9 || { say "waiting for another run to finish $1"; flock 9; }
+}
+
+# A folder (or file) is made beside its place and renamed when whole, so an
+# interrupted run leaves only a .tmp-PID that the next one sweeps away.
+BESIDE=
+beside() { # beside PLACE: sets $BESIDE to an empty folder, removed at exit
+    rm -rf "$1".tmp-*
+    BESIDE=$1.tmp-$$
+    mkdir -p "$BESIDE"
+    trap 'rm -rf "$BESIDE"' EXIT
+    trap 'exit 130' INT
+    trap 'exit 143' TERM
+}
+place() { # place PLACE: the folder made by beside becomes PLACE
+    mv "$BESIDE" "$1"
+}

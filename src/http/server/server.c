@@ -1,0 +1,111 @@
+/* http/server/server.c: the listeners and their threads.
+ *
+ * Threads: one per listener, which accepts; one per connection (libmicrohttpd's), which reads,
+ * runs the handler and writes. libmicrohttpd knows one listening socket per daemon: we have several.
+ */
+#include "base/check.h"
+#include "base/limits.h"
+#include "base/log.h"
+#include "http/server/exchange.h"
+#include "platform/clock.h"
+#include "platform/file.h"
+#include "platform/socket.h"
+
+#include <string.h>
+
+/* The connection's memory holds its headers, and after them the piece of the body that is read or written at once. */
+#define CONNECTION_MEMORY_BYTES ((size_t)256 * 1024)
+/* Handlers keep their data on the heap; a TLS handshake (pull by a handler's thread) is the deepest thing. Only what is
+ * touched is used. */
+#define CONNECTION_STACK_BYTES ((size_t)512 * 1024)
+
+/* Paths and queries are decoded by us, once: libmicrohttpd shall leave them alone. */
+static size_t server_keep_escapes(void *ctx, struct MHD_Connection *connection, char *text)
+{
+    (void)ctx, (void)connection;
+    return strlen(text);
+}
+
+static struct MHD_Daemon *server_daemon(struct http_listener *l, int fd, unsigned max_connections)
+{
+    unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
+    return MHD_start_daemon(
+        flags, 0, NULL, NULL, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
+        exchange_on_completed, l, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
+        server_keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES,
+        MHD_OPTION_CONNECTION_LIMIT, max_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_RECEIVE,
+        MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+}
+
+static void server_free(struct http_server *s)
+{
+    for (size_t i = 0; i < s->n_listeners; i++)
+        if (s->listeners[i].mhd != NULL)
+            MHD_stop_daemon(s->listeners[i].mhd); /* closes the socket, cuts the connections, joins the threads */
+    pthread_cond_destroy(&s->idle);
+    pthread_mutex_destroy(&s->lock);
+    free(s->listeners);
+    free(s);
+}
+
+static struct http_server *server_new(const struct http_server_config *config)
+{
+    struct http_server *s = check_alloc(calloc(1, sizeof *s));
+    pthread_condattr_t monotonic;
+    s->config = *config;
+    s->config.listen_fds = NULL;
+    s->n_listeners = config->n_listen_fds;
+    s->listeners = check_alloc(calloc(s->n_listeners, sizeof *s->listeners));
+    CHECK(pthread_condattr_init(&monotonic) == 0);
+    CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
+    CHECK(pthread_cond_init(&s->idle, &monotonic) == 0);
+    CHECK(pthread_mutex_init(&s->lock, NULL) == 0);
+    pthread_condattr_destroy(&monotonic);
+    return s;
+}
+
+bool http_server_start(const struct http_server_config *config, struct http_server **ret_server, struct err *err)
+{
+    CHECK(config->n_listen_fds > 0 && config->routes != NULL && config->server_name != NULL);
+    struct http_server *s = server_new(config);
+    unsigned max_connections = (unsigned)((size_t)LIMIT_CONNECTIONS / s->n_listeners);
+    bool ok = true;
+    for (size_t i = 0; i < s->n_listeners; i++) {
+        struct http_listener *l = &s->listeners[i];
+        int fd = config->listen_fds[i];
+        l->server = s;
+        l->is_unix = !socket_local_address(fd, l->host, sizeof l->host);
+        if (ok)
+            l->mhd = server_daemon(l, fd, max_connections > 0 ? max_connections : 1);
+        if (ok && l->mhd == NULL)
+            ok = err_set(err, ERR_INTERNAL, "the HTTP server cannot start its threads");
+        else if (!ok)
+            file_close(&fd); /* one that failed has been closed by libmicrohttpd */
+    }
+    if (!ok) {
+        server_free(s);
+        return false;
+    }
+    *ret_server = s;
+    return true;
+}
+
+void http_server_refuse_new(struct http_server *s) { atomic_store(&s->draining, true); }
+
+size_t http_server_active(const struct http_server *s) { return atomic_load(&s->active); }
+
+void http_server_stop(struct http_server *s, int64_t deadline_ns)
+{
+    struct timespec until = {.tv_sec = (time_t)(deadline_ns / CLOCK_SECOND),
+                             .tv_nsec = (long)(deadline_ns % CLOCK_SECOND)};
+    http_server_refuse_new(s);
+    pthread_mutex_lock(&s->lock);
+    while (atomic_load(&s->active) > 0)
+        if (pthread_cond_timedwait(&s->idle, &s->lock, &until) != 0)
+            break;
+    pthread_mutex_unlock(&s->lock);
+    size_t cut = atomic_load(&s->active);
+    if (cut > 0)
+        log_warn("cut requests that did not end in time", "requests=%zu", cut);
+    server_free(s);
+}
