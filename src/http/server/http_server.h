@@ -105,6 +105,7 @@ struct http_server_config {
     const char *const *allowed_origins; /* beside http(s)://localhost, 127.0.0.1, [::1] with any port */
     const char *server_name;            /* Server header */
     size_t max_body;
+    unsigned receive_timeout_s; /* without a byte of a request that has begun; 0: 15 */
     void *app;
 };
 
