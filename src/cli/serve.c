@@ -47,6 +47,15 @@ static bool serve_stop(const char *home, struct err *err)
     return true;
 }
 
+/* In the background, as `tug run` does it; says where. */
+static bool serve_start(struct cli *cli, struct err *err)
+{
+    if (!cli_locate(cli, err) || (!cli_reachable(cli) && !cli_start_daemon(cli, err)))
+        return false;
+    printf("tug serve runs at %s\n", cli->base_url);
+    return true;
+}
+
 static const char *const *serve_list(struct command_args *args, const char *name, const char *const *otherwise)
 {
     const struct flag_value *v = command_flag(args, name);
@@ -111,6 +120,8 @@ static bool serve_run(struct command_args *args, int *ret_exit, struct err *err)
     bool ok = serve_options(args, &options, &arena, err);
     if (ok && command_flag(args, "stop")->b)
         ok = serve_stop(options.home, err);
+    else if (ok && command_flag(args, "start")->b)
+        ok = serve_start(args->cli, err);
     else if (ok)
         *ret_exit = daemon_run(&options);
     arena_done(&arena);
@@ -187,6 +198,9 @@ static const struct flag serve_flags[] = {
      .max = 1024,
      .help = "Gets a line when it listens",
      .hidden = true},
+    {.name = "start",
+     .kind = FLAG_BOOL,
+     .help = "Start it in the background, with the settings of the environment, unless it runs"},
     {.name = "stop", .kind = FLAG_BOOL, .help = "Stop the daemon of this home and wait until it has ended"},
     {0},
 };
