@@ -53,17 +53,23 @@ struct gen_params {
     int32_t top_k, repeat_last_n;
     uint64_t seed;
     bool seed_set;
-    int32_t max_tokens;           /* -1: until the context is full */
-    int32_t top_logprobs;         /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
+    int32_t max_tokens;   /* -1: until the context is full */
+    int32_t top_logprobs; /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
     bool ignore_eos;
     const struct token_bias *bias; /* the request's own memory */
     size_t n_bias;
-    const char *const *stops;     /* not empty strings */
+    const char *const *stops; /* not empty strings */
     size_t n_stops;
 };
-#define GEN_PARAMS_DEFAULT                                                                                  \
-    ((struct gen_params){.temperature = 1.0, .top_p = 1.0, .top_k = 40, .min_p = 0.05, .repeat_penalty = 1.0, \
-                         .repeat_last_n = 64, .max_tokens = -1, .top_logprobs = -1})
+#define GEN_PARAMS_DEFAULT                                                                                             \
+    ((struct gen_params){.temperature = 1.0,                                                                           \
+                         .top_p = 1.0,                                                                                 \
+                         .top_k = 40,                                                                                  \
+                         .min_p = 0.05,                                                                                \
+                         .repeat_penalty = 1.0,                                                                        \
+                         .repeat_last_n = 64,                                                                          \
+                         .max_tokens = -1,                                                                             \
+                         .top_logprobs = -1})
 
 enum gen_finish { GEN_RUNNING, GEN_STOP, GEN_LENGTH, GEN_CANCELLED, GEN_FAILED };
 
@@ -76,10 +82,10 @@ struct gen_logprob {
 
 struct gen_event {
     enum { GEN_EVENT_TEXT, GEN_EVENT_END } kind;
-    const char *text;  /* complete UTF-8 characters, may be "" when only logprobs are reported */
+    const char *text; /* complete UTF-8 characters, may be "" when only logprobs are reported */
     size_t text_len;
-    const struct gen_logprob *logprobs;     /* chosen tokens that this text is made of (logprobs asked), in order */
-    const struct gen_logprob *const *top;   /* top[i]: alternatives of logprobs[i], top_n[i] of them */
+    const struct gen_logprob *logprobs;   /* chosen tokens that this text is made of (logprobs asked), in order */
+    const struct gen_logprob *const *top; /* top[i]: alternatives of logprobs[i], top_n[i] of them */
     const size_t *top_n;
     size_t n_logprobs;
     enum gen_finish finish; /* END */

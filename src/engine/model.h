@@ -17,20 +17,20 @@
 struct engine_model;
 
 struct model_spec {
-    const char *path;        /* first shard */
-    const char *alias;       /* the name clients see; NULL: general.name or the file's name */
-    int gpu_layers;          /* -1: all that fit */
+    const char *path;  /* first shard */
+    const char *alias; /* the name clients see; NULL: general.name or the file's name */
+    int gpu_layers;    /* -1: all that fit */
     bool no_mmap;
 };
 
 struct model_info {
     const char *alias;
-    const char *chat_template;  /* the GGUF's own, NULL if none */
+    const char *chat_template; /* the GGUF's own, NULL if none */
     int32_t n_vocab, n_embd, context_train;
-    bool embedding;             /* an encoder or pooled model: embeddings, no text */
+    bool embedding; /* an encoder or pooled model: embeddings, no text */
     bool has_encoder, recurrent, swa;
     uint64_t weights_bytes, params;
-    const char *bos, *eos;      /* text of the tokens, "" if none */
+    const char *bos, *eos; /* text of the tokens, "" if none */
     bool add_bos;
 };
 
@@ -40,7 +40,8 @@ const struct model_info *model_get_info(const struct engine_model *m);
 struct llama_model *model_handle(struct engine_model *m);
 
 /* malloc'd tokens. `special`: control tokens in the text are parsed (templates), else taken as text. */
-bool model_tokenize(const struct engine_model *m, const char *text, size_t n, bool add_bos, bool special, int32_t **ret_tokens, size_t *ret_n, struct err *err);
+bool model_tokenize(const struct engine_model *m, const char *text, size_t n, bool add_bos, bool special,
+                    int32_t **ret_tokens, size_t *ret_n, struct err *err);
 /* The bytes of one token, appended; may be half of a UTF-8 character. Control tokens give nothing unless special. */
 bool model_piece(const struct engine_model *m, int32_t token, bool special, struct buf *out);
 bool model_is_eog(const struct engine_model *m, int32_t token);

@@ -11,5 +11,6 @@
 int64_t clock_now_ns(void);        /* monotonic */
 int64_t clock_wall_ns(void);       /* since 1970, UTC */
 int64_t clock_thread_cpu_ns(void); /* CPU time of the calling thread */
+int64_t clock_process_cpu_ns(void); /* of all our threads together */
 
 #endif

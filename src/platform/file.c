@@ -10,6 +10,7 @@
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { FILE_IO_MAX = 1 << 30 }; /* one read or write; Linux itself stops at 2 GiB - 4096 */
@@ -143,14 +144,26 @@ bool file_truncate(int fd, uint64_t size, const char *path, struct err *err)
 
 bool file_allocate(int fd, uint64_t size, const char *path, struct err *err)
 {
+    struct stat before;
+    struct statvfs fs;
+    if (fstat(fd, &before) < 0 || fstatvfs(fd, &fs) < 0)
+        return file_errno(err, "looking at", path);
+    /* Asked first, since fallocate takes all that is free before it says that there is not enough. */
+    uint64_t held = (uint64_t)before.st_blocks * 512;
+    if (size > held && size - held > (uint64_t)fs.f_bavail * fs.f_frsize)
+        return err_set(err, ERR_NO_SPACE, "no room for %s: it needs %llu bytes, %llu are free", path,
+                       (unsigned long long)(size - held), (unsigned long long)fs.f_bavail * fs.f_frsize);
     int rc = 0;
     if (size > 0) {
         do
             rc = fallocate(fd, 0, 0, (off_t)size);
         while (rc < 0 && errno == EINTR);
     }
-    if (rc < 0 && errno != EOPNOTSUPP && errno != ENOSYS)
-        return file_errno(err, "reserving disk for", path);
+    if (rc < 0 && errno != EOPNOTSUPP && errno != ENOSYS) {
+        file_errno(err, "reserving disk for", path);
+        file_truncate(fd, (uint64_t)before.st_size, path, NULL); /* gives back what it took */
+        return false;
+    }
     return file_truncate(fd, size, path, err); /* also cuts what was longer */
 }
 

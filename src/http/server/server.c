@@ -74,7 +74,7 @@ bool http_server_start(const struct http_server_config *config, struct http_serv
         struct http_listener *l = &s->listeners[i];
         int fd = config->listen_fds[i];
         l->server = s;
-        l->is_unix = !socket_address(fd, l->host, sizeof l->host);
+        l->is_unix = !socket_local_address(fd, l->host, sizeof l->host);
         if (ok)
             l->mhd = server_daemon(l, fd, max_connections > 0 ? max_connections : 1);
         if (ok && l->mhd == NULL)

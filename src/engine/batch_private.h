@@ -1,0 +1,45 @@
+/* engine/batch_private: the batch thread's state, for its files batch.c, step.c and embed.c alone. */
+#ifndef TUG_ENGINE_BATCH_PRIVATE_H
+#define TUG_ENGINE_BATCH_PRIVATE_H
+
+#include "base/limits.h"
+#include "engine/cache.h"
+#include "engine/context.h"
+#include "engine/model_private.h"
+#include "engine/queue.h"
+#include "engine/schedule.h"
+
+#include <pthread.h>
+
+struct request_list {
+    struct gen_private *first; /* in order of arrival, by `next` */
+    int32_t n;
+};
+
+struct batch {
+    pthread_t thread;
+    struct queue *queue;
+    /* all below is the batch thread's after batch_start */
+    struct engine_model *model;
+    bool embedding;
+    struct context *ctx;
+    struct context_info limits;
+    struct cache *cache; /* NULL for embedding models */
+    struct sample_scratch *scratch;
+    struct request_list waiting, active;
+    struct schedule_item *items; /* of the plan, in the order of `active` */
+    bool adapt_chunk;
+    double row_ns; /* a prompt row's cost, as measured lately */
+    struct batch_stats stats;
+};
+
+void list_add(struct request_list *l, struct gen_private *r);
+void list_remove(struct request_list *l, struct gen_private *r);
+/* Ends an active request; r is gone afterwards for the batch thread. */
+void batch_finish(struct batch *b, struct gen_private *r, enum gen_finish finish);
+
+/* One step of text generation (step.c), or of embeddings (embed.c). Something is waiting or active. */
+void step_run(struct batch *b);
+void embed_step(struct batch *b);
+
+#endif

@@ -1,0 +1,328 @@
+/* engine/cache.c: sequences are arrays of token ids and of the cells that hold them. The numbers of
+ * cells are ours, not libllama's: what counts is only how many there are and who shares one. */
+#include "engine/cache.h"
+
+#include "base/check.h"
+#include "base/cleanup.h"
+
+#include <string.h>
+
+enum seq_state { SEQ_FREE, SEQ_HELD, SEQ_KEPT };
+
+struct seq {
+    enum seq_state state;
+    int32_t n, cap;
+    int32_t *tokens;
+    int32_t *cells;
+    uint64_t used_at;
+};
+
+struct cell {
+    uint16_t held, kept; /* sequences of each state that use it */
+};
+
+struct cache {
+    struct cache_ops ops;
+    struct cache_options options;
+    struct seq *seqs;
+    struct cell *cells;
+    int32_t *free_cells; /* a stack */
+    int32_t n_free, n_held;
+    uint64_t clock, evictions;
+};
+
+struct cache *cache_new(const struct cache_ops *ops, const struct cache_options *options)
+{
+    CHECK(options->cells > 0 && options->sequences > 0);
+    struct cache *c = check_alloc(calloc(1, sizeof *c));
+    c->ops = *ops;
+    c->options = *options;
+    c->seqs = check_alloc(calloc((size_t)options->sequences, sizeof *c->seqs));
+    c->cells = check_alloc(calloc((size_t)options->cells, sizeof *c->cells));
+    c->free_cells = check_alloc(calloc((size_t)options->cells, sizeof *c->free_cells));
+    for (int32_t i = 0; i < options->cells; i++)
+        c->free_cells[i] = options->cells - 1 - i;
+    c->n_free = options->cells;
+    return c;
+}
+
+void cache_free(struct cache **c)
+{
+    if (*c == NULL)
+        return;
+    for (int32_t i = 0; i < (*c)->options.sequences; i++) {
+        free((*c)->seqs[i].tokens);
+        free((*c)->seqs[i].cells);
+    }
+    free((*c)->seqs);
+    free((*c)->cells);
+    free((*c)->free_cells);
+    free(*c);
+    *c = NULL;
+}
+
+int32_t cache_common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b)
+{
+    int32_t n = n_a < n_b ? n_a : n_b;
+    int32_t i = 0;
+    while (i < n && a[i] == b[i])
+        i++;
+    return i;
+}
+
+static void seq_grow(struct seq *s, int32_t n)
+{
+    if (n <= s->cap)
+        return;
+    int32_t cap = s->cap < 64 ? 64 : s->cap;
+    while (cap < n)
+        cap += cap / 2;
+    s->tokens = check_alloc(realloc(s->tokens, (size_t)cap * sizeof *s->tokens));
+    s->cells = check_alloc(realloc(s->cells, (size_t)cap * sizeof *s->cells));
+    s->cap = cap;
+}
+
+static void cell_use(struct cache *c, int32_t cell, enum seq_state state)
+{
+    struct cell *x = &c->cells[cell];
+    if (state == SEQ_KEPT)
+        x->kept++;
+    else if (x->held++ == 0)
+        c->n_held++;
+}
+
+static void cell_leave(struct cache *c, int32_t cell, enum seq_state state)
+{
+    struct cell *x = &c->cells[cell];
+    if (state == SEQ_KEPT) {
+        CHECK(x->kept > 0);
+        x->kept--;
+    } else {
+        CHECK(x->held > 0);
+        if (--x->held == 0)
+            c->n_held--;
+    }
+    if (x->held == 0 && x->kept == 0)
+        c->free_cells[c->n_free++] = cell;
+}
+
+/* The bookkeeping of a cut; the memory behind is the caller's business. */
+static void seq_shorten(struct cache *c, struct seq *s, int32_t n)
+{
+    while (s->n > n)
+        cell_leave(c, s->cells[--s->n], s->state);
+}
+
+static void seq_become(struct cache *c, struct seq *s, enum seq_state state)
+{
+    for (int32_t i = 0; i < s->n; i++) {
+        cell_use(c, s->cells[i], state);
+        cell_leave(c, s->cells[i], s->state);
+    }
+    s->state = state;
+    s->used_at = ++c->clock;
+}
+
+static int32_t seq_id(const struct cache *c, const struct seq *s) { return (int32_t)(s - c->seqs); }
+
+static void seq_drop(struct cache *c, struct seq *s)
+{
+    bool gone = c->ops.cut(c->ops.ctx, seq_id(c, s), 0);
+    CHECK(gone); /* removing a whole sequence never fails */
+    seq_shorten(c, s, 0);
+    s->state = SEQ_FREE;
+}
+
+/* How many tokens of s a prompt can take over. The last token of the prompt is always computed anew. */
+static int32_t seq_usable(const struct cache *c, const struct seq *s, const int32_t *tokens, int32_t n)
+{
+    if (s->state == SEQ_FREE || n < 1)
+        return 0;
+    int32_t common = cache_common(s->tokens, s->n, tokens, n - 1);
+    if (!c->options.partial && common < s->n)
+        return 0;
+    return common;
+}
+
+static struct seq *cache_best(const struct cache *c, const int32_t *tokens, int32_t n, int32_t *ret_common)
+{
+    struct seq *best = NULL;
+    int32_t best_n = 0;
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        int32_t common = seq_usable(c, &c->seqs[i], tokens, n);
+        if (common > best_n) {
+            best = &c->seqs[i];
+            best_n = common;
+        }
+    }
+    *ret_common = best_n;
+    return best;
+}
+
+int32_t cache_match(const struct cache *c, const int32_t *tokens, int32_t n)
+{
+    int32_t common;
+    cache_best(c, tokens, n, &common);
+    return common;
+}
+
+static struct seq *cache_oldest_kept(const struct cache *c, const struct seq *but)
+{
+    struct seq *oldest = NULL;
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        struct seq *s = &c->seqs[i];
+        if (s->state == SEQ_KEPT && s != but && (oldest == NULL || s->used_at < oldest->used_at))
+            oldest = s;
+    }
+    return oldest;
+}
+
+static void cache_evict(struct cache *c, struct seq *s)
+{
+    seq_drop(c, s);
+    c->evictions++;
+}
+
+static struct seq *cache_free_seq(struct cache *c, const struct seq *but)
+{
+    for (int32_t i = 0; i < c->options.sequences; i++)
+        if (c->seqs[i].state == SEQ_FREE)
+            return &c->seqs[i];
+    struct seq *s = cache_oldest_kept(c, but);
+    if (s != NULL)
+        cache_evict(c, s);
+    return s;
+}
+
+static void seq_share(struct cache *c, const struct seq *from, struct seq *to, int32_t n)
+{
+    seq_grow(to, n);
+    memcpy(to->tokens, from->tokens, (size_t)n * sizeof *to->tokens);
+    memcpy(to->cells, from->cells, (size_t)n * sizeof *to->cells);
+    to->n = n;
+    for (int32_t i = 0; i < n; i++)
+        cell_use(c, to->cells[i], to->state);
+}
+
+/* A kept sequence goes on as the new one: no id is free for a copy. */
+static bool cache_move(struct cache *c, struct seq *s, int32_t n)
+{
+    if (n < s->n && !c->ops.cut(c->ops.ctx, seq_id(c, s), n))
+        return false;
+    seq_shorten(c, s, n);
+    seq_become(c, s, SEQ_HELD);
+    return c->ops.holds(c->ops.ctx, seq_id(c, s), n);
+}
+
+bool cache_take(struct cache *c, const int32_t *tokens, int32_t n, int32_t *ret_seq, int32_t *ret_reused)
+{
+    int32_t common;
+    struct seq *from = cache_best(c, tokens, n, &common);
+    struct seq *to = cache_free_seq(c, from);
+    if (to == NULL && from != NULL && from->state == SEQ_KEPT) {
+        if (cache_move(c, from, common)) {
+            *ret_seq = seq_id(c, from);
+            *ret_reused = common;
+            return true;
+        }
+        cache_evict(c, from);
+        to = from;
+        from = NULL;
+    }
+    if (to == NULL)
+        return false;
+    to->state = SEQ_HELD;
+    to->used_at = ++c->clock;
+    if (from != NULL) {
+        from->used_at = c->clock;
+        c->ops.copy(c->ops.ctx, seq_id(c, from), seq_id(c, to), common);
+        seq_share(c, from, to, common);
+        if (!c->ops.holds(c->ops.ctx, seq_id(c, to), common)) { /* never assumed: engine.md 3 */
+            seq_drop(c, to);
+            to->state = SEQ_HELD;
+        }
+    }
+    *ret_seq = seq_id(c, to);
+    *ret_reused = to->n;
+    return true;
+}
+
+bool cache_reserve(struct cache *c, int32_t rows)
+{
+    while (c->n_free < rows) {
+        struct seq *s = cache_oldest_kept(c, NULL);
+        if (s == NULL)
+            return false;
+        cache_evict(c, s);
+    }
+    return true;
+}
+
+void cache_extend(struct cache *c, int32_t seq, int32_t token)
+{
+    struct seq *s = &c->seqs[seq];
+    CHECK(s->state == SEQ_HELD && c->n_free > 0);
+    seq_grow(s, s->n + 1);
+    int32_t cell = c->free_cells[--c->n_free];
+    cell_use(c, cell, SEQ_HELD);
+    s->tokens[s->n] = token;
+    s->cells[s->n++] = cell;
+}
+
+void cache_cut(struct cache *c, int32_t seq, int32_t n)
+{
+    struct seq *s = &c->seqs[seq];
+    CHECK(s->state == SEQ_HELD && n <= s->n);
+    if (!c->ops.cut(c->ops.ctx, seq, n)) { /* a recurrent state cannot go back */
+        bool gone = c->ops.cut(c->ops.ctx, seq, 0);
+        CHECK(gone);
+        n = 0;
+    }
+    seq_shorten(c, s, n);
+}
+
+/* Is all of s the beginning of another remembered sequence, or it a copy? Then it need not be kept. */
+static bool cache_covered(const struct cache *c, const struct seq *s)
+{
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        const struct seq *other = &c->seqs[i];
+        if (other != s && other->state != SEQ_FREE && other->n >= s->n &&
+            cache_common(s->tokens, s->n, other->tokens, other->n) == s->n)
+            return c->options.partial;
+    }
+    return false;
+}
+
+void cache_give(struct cache *c, int32_t *seq, bool keep)
+{
+    if (*seq < 0)
+        return;
+    struct seq *s = &c->seqs[*seq];
+    *seq = -1;
+    CHECK(s->state == SEQ_HELD);
+    if (!keep || !c->options.keep || s->n == 0 || cache_covered(c, s)) {
+        seq_drop(c, s);
+        return;
+    }
+    seq_become(c, s, SEQ_KEPT);
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        struct seq *other = &c->seqs[i];
+        if (other != s && other->state == SEQ_KEPT && other->n <= s->n && cache_covered(c, other))
+            seq_drop(c, other);
+    }
+}
+
+bool cache_forget(struct cache *c)
+{
+    bool some = false;
+    for (struct seq *s = cache_oldest_kept(c, NULL); s != NULL; s = cache_oldest_kept(c, NULL)) {
+        cache_evict(c, s);
+        some = true;
+    }
+    return some;
+}
+
+int32_t cache_length(const struct cache *c, int32_t seq) { return c->seqs[seq].n; }
+int32_t cache_cells_used(const struct cache *c) { return c->options.cells - c->n_free; }
+int32_t cache_cells_held(const struct cache *c) { return c->n_held; }
+uint64_t cache_evictions(const struct cache *c) { return c->evictions; }

@@ -1,0 +1,66 @@
+/* engine/cache: which tokens' KV is in the context, and who holds it.
+ *
+ *   n = cache_match(c, tokens, n_tokens)             what is there already; changes nothing
+ *   cache_take(c, tokens, n_tokens, &seq, &reused)   a sequence that begins with `reused` of them
+ *   cache_reserve(c, rows)                           room for a step, kept prefixes leave for it
+ *   cache_extend(c, seq, token)                      after the row was decoded
+ *   cache_cut(c, seq, n)                             back to n tokens (a step that was aborted)
+ *   cache_give(c, &seq, keep)                        the request ends; keep: its prefix stays until evicted
+ *
+ * Every row of KV (a cell) has a count of the sequences that use it: a copy shares the cells of the
+ * common prefix, so sixteen requests with one system prompt have it once. A held sequence belongs to
+ * a running request and never leaves; a kept one is only remembered, and the least recently used
+ * leaves first when cells or sequence ids run short. A kept sequence that is the beginning of another
+ * is forgotten at once.
+ *
+ * Owns     every KV cell: nothing else calls llama_memory_seq_* (through cache_ops; cache_llama.c).
+ * Threads  the batch thread only.
+ * Limits   cells and sequences are given at birth; at least the last token of a prompt is never
+ *          reused, since its logits are wanted.
+ * Failing  changes nothing, but that kept prefixes may have left.
+ * Tests    cache_test.c, random traffic against a plain array of what each cell holds.
+ */
+#ifndef TUG_ENGINE_CACHE_H
+#define TUG_ENGINE_CACHE_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+/* What is asked of the memory behind; a test has an array in its place. */
+struct cache_ops {
+    void *ctx;
+    void (*copy)(void *ctx, int32_t from, int32_t to, int32_t n); /* the first n positions; `to` is empty */
+    bool (*cut)(void *ctx, int32_t seq, int32_t n);               /* keep the first n; false: cannot */
+    bool (*holds)(void *ctx, int32_t seq, int32_t n);             /* exactly positions 0..n-1 are there */
+};
+
+struct cache_options {
+    int32_t cells;
+    int32_t sequences;
+    bool keep;    /* remember finished sequences */
+    bool partial; /* a sequence can be copied in part (attention); else only whole (recurrent state) */
+};
+
+struct cache;
+
+struct cache *cache_new(const struct cache_ops *ops, const struct cache_options *options);
+void cache_free(struct cache **c);
+
+int32_t cache_match(const struct cache *c, const int32_t *tokens, int32_t n);
+/* The length of the common prefix of two token runs. */
+int32_t cache_common(const int32_t *a, int32_t n_a, const int32_t *b, int32_t n_b);
+bool cache_take(struct cache *c, const int32_t *tokens, int32_t n, int32_t *ret_seq, int32_t *ret_reused);
+bool cache_reserve(struct cache *c, int32_t rows);
+void cache_extend(struct cache *c, int32_t seq, int32_t token);
+void cache_cut(struct cache *c, int32_t seq, int32_t n);
+void cache_give(struct cache *c, int32_t *seq, bool keep); /* sets -1; accepts -1 */
+/* Forgets every kept prefix; false when there was none. */
+bool cache_forget(struct cache *c);
+
+int32_t cache_length(const struct cache *c, int32_t seq);
+int32_t cache_cells_used(const struct cache *c);
+int32_t cache_cells_held(const struct cache *c); /* by running requests; the rest can be evicted */
+uint64_t cache_evictions(const struct cache *c);
+
+#endif

@@ -1,0 +1,10 @@
+/* engine/model_private: what the batch thread's files know of the model beyond model.h. */
+#ifndef TUG_ENGINE_MODEL_PRIVATE_H
+#define TUG_ENGINE_MODEL_PRIVATE_H
+
+#include "engine/model.h"
+
+/* The tokens that end a generation; borrowed, never changes. */
+const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n);
+
+#endif
