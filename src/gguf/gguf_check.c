@@ -116,7 +116,7 @@ static bool tensors_fit(const struct gguf *g, const struct gguf_tensor **order, 
 
 bool gguf_place_tensors(struct gguf *g, const char *name, uint64_t header_end, struct err *err)
 {
-    uint64_t alignment;
+    uint64_t alignment = 0;
     if (!alignment_of(g, name, &alignment, err))
         return false;
     uint64_t start = (header_end + alignment - 1) / alignment * alignment;

@@ -42,7 +42,7 @@ static bool cursor_bytes(struct cursor *c, uint64_t n, const unsigned char **ret
 
 static bool cursor_uint(struct cursor *c, size_t n, uint64_t *ret)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     if (!cursor_bytes(c, n, &p))
         return false;
     *ret = gguf_little_endian(p, n);
@@ -52,7 +52,7 @@ static bool cursor_uint(struct cursor *c, size_t n, uint64_t *ret)
 static bool cursor_string(struct cursor *c, uint64_t max, const char **ret_data, uint64_t *ret_len)
 {
     uint64_t len;
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     if (!cursor_uint(c, 8, &len))
         return false;
     if (len > max)
@@ -93,7 +93,7 @@ static bool read_array(struct cursor *c, struct gguf_value *v)
                 return false;
         }
     } else {
-        const unsigned char *p;
+        const unsigned char *p = NULL;
         if (!cursor_bytes(c, count * gguf_value_bytes(v->array.type), &p))
             return false;
     }
@@ -105,7 +105,7 @@ static bool read_array(struct cursor *c, struct gguf_value *v)
 
 static bool read_number(struct cursor *c, struct gguf_value *v)
 {
-    const unsigned char *p;
+    const unsigned char *p = NULL;
     if (!cursor_bytes(c, gguf_value_bytes(v->type), &p))
         return false;
     gguf_number(p, v);
