@@ -5,18 +5,25 @@
  *   http_call to use.socket …
  *   backends_release(b, &use)
  *
- * Owner of every engine process and of the state machine ABSENT → STARTING → SERVING → DRAINING →
- * STOPPING (a table in backends/state.c; one function writes a state). Readiness is a line on the
- * engine's socketpair: "ready {json}" or "failed TEXT", or the end of the process with its last
- * stderr lines; nobody polls. The socketpair closing is the engine's order to exit, so a daemon that
- * dies leaves no engine behind.
+ * Owner of every engine process and of the state machine ABSENT → QUEUED → STARTING → SERVING →
+ * DRAINING → STOPPING (a table in backends/state.c; one function writes a state). Readiness is a line
+ * on the engine's socketpair: "ready {json}" or "failed {json}", or the end of the process with its
+ * last stderr lines; nobody polls. The socketpair closing is the engine's order to exit, so a daemon
+ * that dies leaves no engine behind. One model has one engine, whatever modes it is asked for.
  *
  * Memory: an engine's need is predicted from the GGUF header (gguf_needs) and replaced by what it
- * reports when ready. No room: the idle backend that was used longest ago leaves; one in use never
- * does; if all are in use the request waits (options.wait_ns) and then gets ERR_UNAVAILABLE.
+ * reports when ready. No room: the idle backend that was used longest ago leaves (those kept alive
+ * for ever last); one in use never does; if all are in use the request waits (options.wait_ns) and
+ * then gets ERR_UNAVAILABLE with the models that hold the memory. What can never fit is ERR_ENGINE
+ * at once, with both numbers. While loaded, the model is pinned in the store.
  *
- * Threads: one `backends` thread owns all states; callers talk to it by message and wait on a
- * condition and their cancel_fd. A waiter that goes away does not abort the load.
+ * Crashes: the third within a minute makes the next requests fail at once for options.backoff_ns,
+ * doubled by each further one, up to a minute.
+ *
+ * Threads: any may call. One `backends` thread writes all states and waits for the engines; callers
+ * queue under one lock, which is never held while somebody waits, and wait on a pipe of their own
+ * beside their cancel_fd. A waiter that goes away does not abort the load. A model that is loaded
+ * is taken without a hop to that thread.
  */
 #ifndef TUG_BACKENDS_H
 #define TUG_BACKENDS_H
@@ -33,32 +40,40 @@ enum backend_mode { BACKEND_COMPLETION, BACKEND_EMBEDDING };
 struct backends;
 
 struct backends_options {
-    const char *engine_path;   /* tug-engine */
-    const char *run_dir;       /* sockets, 0700 */
-    const char *log_dir;       /* engines' stderr; NULL: ours */
-    int64_t keep_alive_ns;     /* default 5 minutes; negative: forever; 0: at once when idle */
-    int64_t wait_ns;           /* how long a request waits for room */
-    uint64_t memory_bytes;     /* budget for all engines; 0: what the machine has, less a reserve */
-    int64_t context_size;      /* 0: the model's own, limited */
-    int parallel;              /* sequences at once; 0: the engine's default */
-    int threads;               /* 0: the engine decides */
+    const char *engine_path; /* tug-engine */
+    const char *run_dir;     /* sockets, 0700 */
+    const char *log_dir;     /* engines' stderr as engine-ID12.log (and .1, the older half); NULL: ours */
+    int64_t keep_alive_ns;   /* default 5 minutes; negative: forever; 0: at once when idle */
+    int64_t wait_ns;         /* how long a request waits for room */
+    uint64_t memory_bytes;   /* budget for all engines; 0: what the machine has, less a reserve */
+    int64_t context_size;    /* 0: the model's own, limited */
+    int parallel;            /* sequences at once; 0: the engine's default */
+    int threads;             /* 0: the engine decides */
+    int64_t load_ns;         /* an engine that is not ready after it is stopped; 0: 10 minutes */
+    int64_t stop_ns;         /* from "stop" to SIGTERM, and from there to SIGKILL; 0: 3 s */
+    int64_t backoff_ns;      /* after the third crash within a minute; 0: 5 s */
 };
 
 struct backend_use {
-    char socket[108];  /* the engine's unix socket */
-    char id[72];       /* model id */
+    char socket[108];    /* the engine's unix socket */
+    char id[72];         /* model id */
+    uint64_t generation; /* which of the backend's engines, counted from 1 */
     struct backend *backend;
 };
 
+/* The options' strings are copied. A run_dir that leaves no room for socket names (107 bytes): ERR_INVALID. */
 bool backends_new(struct store *s, const struct backends_options *options, struct backends **ret_b, struct err *err);
-/* Refuses new uses, waits for running ones until deadline, then stops the engines. */
+/* Refuses new uses, lets running ones go on while there is time to stop their engines in order, and has killed every
+ * engine at the deadline. All other calls must have returned or be about to (they get ERR_UNAVAILABLE), all uses be
+ * released by then. */
 void backends_stop(struct backends **b, int64_t deadline_ns);
 
 /* `as`: how the request named the model (ps shows it). Errors: ERR_ENGINE with the engine's own last words,
  * ERR_UNAVAILABLE, ERR_CANCELLED. */
-bool backends_use(struct backends *b, const struct model *m, const char *as, enum backend_mode mode, int cancel_fd, struct backend_use *ret_use, struct err *err);
+bool backends_use(struct backends *b, const struct model *m, const char *as, enum backend_mode mode, int cancel_fd,
+                  struct backend_use *ret_use, struct err *err);
 void backends_release(struct backends *b, struct backend_use *use);
-/* After a broken exchange: did the engine die? Waits a moment for its end; its last words go to err. */
+/* After a broken exchange: did the engine die? Waits a moment for its end. True: ERR_ENGINE with its last words. */
 bool backends_explain(struct backends *b, const struct backend_use *use, struct err *err);
 
 struct backend_info {

@@ -33,8 +33,15 @@
     X(CHOICES,              16,                        "`n`, the choices of one request")                          \
     X(LOGIT_BIAS,           4096,                      "entries of `logit_bias`")                                  \
     X(TOP_LOGPROBS,         20,                        "`top_logprobs`")                                           \
+    X(MESSAGES,             16384,                     "entries of `messages`")                                    \
+    X(ANSWER_BYTES,         256 * 1024 * 1024,         "the JSON of one answer")                                   \
     X(EMBEDDING_INPUTS,     2048,                      "entries of `input` of an embeddings request")              \
     X(BACKENDS,             64,                        "models loaded at the same time")                           \
+    X(BACKENDS_KNOWN,       1024,                      "models whose keep-alive and crashes are remembered")       \
+    X(ENGINE_WORDS_BYTES,   8192,                      "what is kept of an engine's stderr for error messages")    \
+    X(ENGINE_LOG_BYTES,     8 * 1024 * 1024,           "an engine's log file; then it becomes FILE.1")             \
+    X(ENGINE_METRICS_BYTES, 1024 * 1024,               "the answer of an engine's /metrics")                       \
+    X(METRIC_FAMILIES,      256,                       "metrics of all engines by name")                           \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
     X(ARENA_BYTES,          256 * 1024 * 1024,         "memory of one request's arena")
 /* clang-format on */

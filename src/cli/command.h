@@ -8,13 +8,14 @@
 
 #include "base/err.h"
 
+#include <stdbool.h>
 #include <stdint.h>
 
 enum flag_kind { FLAG_NONE, FLAG_BOOL, FLAG_STRING, FLAG_INT, FLAG_DURATION, FLAG_LIST /* repeatable */ };
 
 struct flag {
-    const char *name;  /* without dashes */
-    char letter;       /* 0: none */
+    const char *name; /* without dashes */
+    char letter;      /* 0: none */
     enum flag_kind kind;
     const char *arg;   /* name of the value in help: "PATH" */
     const char *value; /* default as text; NULL: none */
@@ -39,22 +40,32 @@ struct cli; /* the process's context: the daemon's address, output streams; cli/
 struct command_args {
     struct cli *cli;
     const struct command *command;
-    int argc;             /* positional arguments */
+    int argc; /* positional arguments */
     const char **argv;
     struct flag_value *values; /* parallel to command->flags */
 };
 
+/* What a command wants of the daemon before run() is called. */
+enum daemon_need {
+    DAEMON_NONE,    /* nothing: serve, help */
+    DAEMON_RUNNING, /* answers or it is an error; never started for it: status, ps, unload, logs */
+    DAEMON_START,   /* started quietly if none answers (not when MODEL_RUNNER_HOST names one) */
+};
+
 struct command {
     const char *name, *alias;
-    const char *args;     /* "MODEL [PROMPT...]" for help */
-    int min_args, max_args; /* max -1: any number */
-    const char *summary;  /* one line */
-    const char *about;    /* paragraphs for --help and man; NULL: none */
-    const char *example;  /* lines that a test runs; NULL: none */
+    const char *args;         /* "MODEL [PROMPT...]" for help */
+    int min_args, max_args;   /* max -1: any number */
+    const char *summary;      /* one line */
+    const char *about;        /* paragraphs for --help and man; NULL: none */
+    const char *example;      /* lines that a test runs; NULL: none */
     const struct flag *flags; /* ends with name NULL; NULL: none */
-    const char *route;    /* "POST /models/create", for docs/MAP.md; NULL: no call */
-    int (*run)(struct command_args *args); /* exit code */
-    const char *group;    /* heading in `tug --help` */
+    const char *route;        /* "POST /models/create", for docs/MAP.md; NULL: no call */
+    enum daemon_need daemon;
+    const char *failure; /* what precedes an error: "Failed to pull model"; NULL: nothing */
+    /* False: err is shown after `failure` and decides the exit code. *ret_exit is 0 before; may be set on true. */
+    bool (*run)(struct command_args *args, int *ret_exit, struct err *err);
+    const char *group; /* heading in `tug --help` */
     bool hidden;
 };
 

@@ -33,28 +33,31 @@
 #define DAEMON_LISTEN_DEFAULT "127.0.0.1:12434"
 
 struct daemon_options {
-    const char *home;               /* NULL: daemon_home_dir() */
-    const char *const *listen;      /* "host:port", NULL-terminated; NULL: DAEMON_LISTEN_DEFAULT */
-    const char *socket_path;        /* NULL: HOME/run/tug.sock; at most 107 bytes */
-    bool no_tcp;                    /* only the unix socket */
-    const char *api_key;            /* NULL: none wanted */
-    bool insecure;                  /* off loopback without a key, said loudly */
-    const char *const *allowed_hosts, *const *allowed_origins;      /* NULL-terminated, or NULL: none; as http_server.h */
-    const char *const *insecure_registries, *const *mirrors;        /* likewise; as distribution.h */
-    int64_t keep_alive_ns;          /* negative: forever, 0: at once */
-    int64_t context_size;           /* 0: the model's own, limited */
-    int parallel, threads;          /* 0: the engine decides */
-    uint64_t memory_bytes;          /* for all engines; 0: what the machine has, less a reserve */
-    int64_t grace_ns;               /* what running requests get at the end */
-    int64_t wait_ns;                /* how long a request waits for room in memory */
-    const char *engine_path;        /* NULL: tug-engine beside this program, else in PATH */
+    const char *home;          /* NULL: daemon_home_dir() */
+    const char *const *listen; /* "host:port", NULL-terminated; NULL: DAEMON_LISTEN_DEFAULT */
+    const char *socket_path;   /* NULL: HOME/run/tug.sock; at most 107 bytes */
+    bool no_tcp;               /* only the unix socket */
+    const char *api_key;       /* NULL: none wanted */
+    bool insecure;             /* off loopback without a key, said loudly */
+    const char *const *allowed_hosts, *const *allowed_origins; /* NULL-terminated, or NULL: none; as http_server.h */
+    const char *const *insecure_registries, *const *mirrors;   /* likewise; as distribution.h */
+    int64_t keep_alive_ns;                                     /* negative: forever, 0: at once */
+    int64_t context_size;                                      /* 0: the model's own, limited */
+    int parallel, threads;                                     /* 0: the engine decides */
+    uint64_t memory_bytes;   /* for all engines; 0: what the machine has, less a reserve */
+    int64_t grace_ns;        /* what running requests get at the end */
+    int64_t wait_ns;         /* how long a request waits for room in memory */
+    const char *engine_path; /* NULL: tug-engine beside this program, else in PATH */
     enum log_level log_level;
-    int ready_fd;                   /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
+    int ready_fd; /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
 };
 
-#define DAEMON_OPTIONS_DEFAULT                                                                                   \
-    ((struct daemon_options){.keep_alive_ns = (int64_t)300 * 1000000000, .grace_ns = (int64_t)10 * 1000000000,   \
-                             .wait_ns = (int64_t)300 * 1000000000, .log_level = LOG_INFO, .ready_fd = -1})
+#define DAEMON_OPTIONS_DEFAULT                                                                                         \
+    ((struct daemon_options){.keep_alive_ns = (int64_t)300 * 1000000000,                                               \
+                             .grace_ns = (int64_t)10 * 1000000000,                                                     \
+                             .wait_ns = (int64_t)300 * 1000000000,                                                     \
+                             .log_level = LOG_INFO,                                                                    \
+                             .ready_fd = -1})
 
 /* Blocks until the end. The reason of a failed start is on stderr (and ready_fd). Exit code: 0, or err_exit_code. */
 int daemon_run(const struct daemon_options *options);

@@ -2,7 +2,7 @@
  *
  * Every function is whole: no short reads or writes, EINTR is handled, descriptors are CLOEXEC.
  * Errors name the path. Any thread. A full disk is ERR_NO_SPACE; a missing file is ERR_NOT_FOUND;
- * no permission is ERR_FORBIDDEN; others ERR_INTERNAL.
+ * no permission is ERR_FORBIDDEN; a name that is taken is ERR_CONFLICT; others ERR_INTERNAL.
  */
 #ifndef TUG_PLATFORM_FILE_H
 #define TUG_PLATFORM_FILE_H
@@ -53,7 +53,7 @@ bool file_read_all(const char *path, size_t max, struct buf *out, struct err *er
 bool file_write_atomic(const char *path, const void *data, size_t n, unsigned mode, struct err *err);
 bool file_rename(const char *from, const char *to, struct err *err); /* and fsync of the folder of `to` */
 bool file_remove(const char *path, struct err *err); /* missing is fine */
-/* Removes a folder and all below it, following no link. Missing is fine. */
+/* Removes a folder and all below it (at most 64 levels), following no link. Missing is fine. */
 bool file_remove_tree(const char *path, struct err *err);
 bool file_mkdirs(const char *path, unsigned mode, struct err *err); /* all parents too */
 bool file_symlink(const char *target, const char *path, struct err *err); /* replaces what is there */

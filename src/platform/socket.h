@@ -17,7 +17,7 @@ bool socket_connect_unix(const char *path, int *ret_fd, struct err *err);
 bool socket_connect_tcp(const char *host, uint16_t port, int64_t timeout_ns, int *ret_fd, struct err *err);
 uint16_t socket_port(int fd);        /* own port of a TCP socket, 0 otherwise */
 /* The numeric address that a TCP socket is bound to ("127.0.0.1", "::"); false: not a TCP socket. */
-bool socket_address(int fd, char *dst, size_t size);
+bool socket_local_address(int fd, char *dst, size_t size);
 bool socket_is_loopback(const char *host); /* a name or address that can only be this machine */
 bool socket_pair(int ret_fds[2], struct err *err); /* stream */
 bool socket_pipe(int ret_fds[2], struct err *err); /* [0] reads; both non-blocking */

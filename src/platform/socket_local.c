@@ -1,11 +1,11 @@
-/* platform/socket_address.c: which address is a socket bound to. */
+/* platform/socket_local.c: which address is a socket bound to. */
 #include "platform/socket.h"
 
 #include <netdb.h>
 #include <string.h>
 #include <sys/socket.h>
 
-bool socket_address(int fd, char *dst, size_t size)
+bool socket_local_address(int fd, char *dst, size_t size)
 {
     struct sockaddr_storage address;
     struct sockaddr *any = (struct sockaddr *)&address;

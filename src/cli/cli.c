@@ -1,0 +1,125 @@
+/* cli/cli.c: main, dispatch, and where errors are shown. */
+#include "cli/cli.h"
+
+#include "base/check.h"
+#include "base/cleanup.h"
+#include "daemon/daemon.h"
+
+#include <locale.h>
+#include <stdio.h>
+#include <string.h>
+
+int cli_print_json(const json_t *json)
+{
+    _cleanup_free_ char *text = json_dumps(json, JSON_INDENT(4) | JSON_ENCODE_ANY);
+    CHECK(text != NULL);
+    puts(text);
+    return 0;
+}
+
+const struct flag_value *command_flag(const struct command_args *args, const char *name)
+{
+    for (const struct flag *f = args->command->flags; f != NULL && f->name != NULL; f++)
+        if (strcmp(f->name, name) == 0)
+            return &args->values[f - args->command->flags];
+    CHECK(false && "a flag that has no row");
+    return NULL;
+}
+
+/* The edge: the one place where a command's error is shown. Ctrl-C says nothing. */
+static int cli_fail(const struct command *c, const struct err *err)
+{
+    if (err->code != ERR_CANCELLED) {
+        if (c != NULL && c->failure != NULL)
+            fprintf(stderr, "%s: %s\n", c->failure, err->text);
+        else
+            fprintf(stderr, "%s\n", err->text);
+    }
+    return err_exit_code(err->code);
+}
+
+static bool cli_need_daemon(struct cli *cli, const struct command *c, struct err *err)
+{
+    if (c->daemon == DAEMON_NONE)
+        return true;
+    if (!cli_locate(cli, err))
+        return false;
+    if (c->daemon == DAEMON_START && !cli->named && !cli_reachable(cli))
+        return cli_start_daemon(cli, err);
+    return true;
+}
+
+static int cli_run(struct cli *cli, const struct command *c, int argc, char **argv)
+{
+    size_t n_flags = command_flag_count(c);
+    _cleanup_free_ struct flag_value *values = check_alloc(calloc(n_flags + 1, sizeof *values));
+    _cleanup_free_ const char **positional = check_alloc(calloc((size_t)argc + 1, sizeof *positional));
+    struct err err = ERR_INIT;
+    bool help = false;
+    int n = 0;
+    if (!cli_parse(c, cli->program, argc, argv, values, positional, &n, &help, &err)) {
+        fprintf(stderr, "%s\n", err.text);
+        return err_exit_code(err.code);
+    }
+    if (help) {
+        help_command(c, cli->program);
+        return 0;
+    }
+    struct command_args args = {.cli = cli, .command = c, .argc = n, .argv = positional, .values = values};
+    int code = 0;
+    if (!cli_need_daemon(cli, c, &err) || !c->run(&args, &code, &err))
+        code = cli_fail(c, &err);
+    if (fflush(stdout) != 0 && code == 0)
+        code = 1; /* a full disk behind the pipe: the answer did not arrive */
+    return code;
+}
+
+static int cli_unknown(const struct cli *cli, const char *name)
+{
+    fprintf(stderr, "%s: '%s' is not a command.", cli->program, name);
+    const char *near = command_suggest(name);
+    if (near != NULL)
+        fprintf(stderr, " Did you mean '%s %s'?", cli->program, near);
+    fprintf(stderr, "\nSee '%s --help'\n", cli->program);
+    return 1;
+}
+
+static int cli_dispatch(struct cli *cli, int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : "help";
+    if (strcmp(first, "__docs") == 0)
+        return cli_docs(argc - 2, argv + 2);
+    if (strcmp(first, "--version") == 0)
+        first = "version";
+    bool help = strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0;
+    if (help && argc <= 2) {
+        help_all(cli->program);
+        return 0;
+    }
+    const struct command *c = command_find(help ? argv[2] : first);
+    if (c == NULL)
+        return cli_unknown(cli, help ? argv[2] : first);
+    if (help) {
+        help_command(c, cli->program);
+        return 0;
+    }
+    return cli_run(cli, c, argc - 2, argv + 2);
+}
+
+int cli_main(int argc, char **argv)
+{
+    setlocale(LC_CTYPE, "");
+    struct cli cli = {.program = "tug", .interrupt_fd = -1};
+    if (argc > 0 && plugin_called(argv[0])) {
+        cli.program = "docker model";
+        if (argc > 1 && strcmp(argv[1], "docker-cli-plugin-metadata") == 0) {
+            plugin_metadata();
+            return 0;
+        }
+        argc = plugin_strip(argc, argv);
+    }
+    cli.home = daemon_home_dir();
+    int code = cli_dispatch(&cli, argc, argv);
+    free(cli.home);
+    return code;
+}

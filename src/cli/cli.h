@@ -1,0 +1,86 @@
+/* cli/cli: one run of the program: which program we are called as, where the daemon is, and dispatch.
+ *
+ * The CLI has no state and no logic that the daemon has: it parses arguments, makes a call, shows
+ * the answer (design rule 1). Exceptions by name: serve, and run (daemon_start.c, the chat).
+ */
+#ifndef TUG_CLI_H
+#define TUG_CLI_H
+
+#include "base/buf.h"
+#include "base/err.h"
+#include "cli/command.h"
+#include "http/client/http_client.h"
+
+#include <jansson.h>
+#include <stdio.h>
+
+struct cli {
+    const char *program; /* as the user types it: "tug" or "docker model" */
+    char *home;          /* TUG_HOME */
+    char base_url[512];  /* "http://localhost:12434", no slash at the end */
+    char socket[108];    /* unix socket to use instead of TCP, "" if none */
+    bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
+    int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
+};
+
+int cli_main(int argc, char **argv);
+
+/* ---- cli/parse.c: arguments against a command's rows ---- */
+/* values has room for all flags. positional is filled in place. *ret_help: --help was given. */
+bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct flag_value *values,
+               const char **positional, int *ret_n, bool *ret_help, struct err *err);
+size_t command_flag_count(const struct command *c);
+const struct command *command_find(const char *name);
+/* The nearest name to a mistyped one, NULL if none is near. */
+const char *command_suggest(const char *name);
+
+/* ---- cli/help.c ---- */
+void help_all(const char *program);
+void help_command(const struct command *c, const char *program);
+
+/* ---- cli/daemon_call.c: HTTP to the daemon ---- */
+/* Finds out where the daemon is (MODEL_RUNNER_HOST, the home's socket, port 12434); no call yet. */
+bool cli_locate(struct cli *cli, struct err *err);
+bool cli_reachable(struct cli *cli);
+/* Opens a call; an answer of 400 and above becomes err with the daemon's own message. */
+bool cli_open(struct cli *cli, const char *method, const char *path, const char *const *headers, const struct buf *body,
+              struct http_call **ret_call, struct err *err);
+/* The same for a call that needs more: an upload. */
+bool cli_open_spec(struct cli *cli, const struct http_call_spec *spec, struct http_call **ret_call, struct err *err);
+/* "Authorization: Bearer …" from TUG_API_KEY; false: none is set. */
+bool cli_api_key_header(char *dst, size_t size);
+bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json,
+              struct err *err);
+/* A model's name as path: each character outside [A-Za-z0-9._:/@-] percent-encoded; false: too long. */
+bool cli_path(char *dst, size_t size, const char *before, const char *name, const char *after);
+/* Reads lines until the end; each(ctx, line) may stop with false and err. */
+bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,
+                   struct err *err);
+
+/* ---- cli/daemon_start.c ---- */
+bool cli_start_daemon(struct cli *cli, struct err *err);
+
+/* ---- cli/interrupt.c: Ctrl-C as an event ---- */
+/* From now on SIGINT closes interrupt_fd's peer instead of ending us; calling it again rearms. Threads made before keep
+ * it. */
+bool cli_catch_interrupt(struct cli *cli, struct err *err);
+bool cli_interrupted(struct cli *cli);
+
+/* ---- cli/transfer.c: pull, push, load: a progress stream shown ---- */
+/* Bars go to `out`. The final message of the daemon is left to the caller. */
+bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char *ret_message, size_t message_size,
+                  struct err *err);
+bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err);
+
+/* ---- cli/docs.c ---- */
+int cli_docs(int argc, char **argv);
+
+/* ---- cli/plugin.c: `docker model` ---- */
+bool plugin_called(const char *argv0);
+void plugin_metadata(void);
+/* Cuts docker's global flags and the word `model` off the front; the new argc, argv[0] kept. */
+int plugin_strip(int argc, char **argv);
+
+int cli_print_json(const json_t *json); /* 4 spaces, as Docker's tools do; 0 */
+
+#endif

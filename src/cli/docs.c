@@ -1,0 +1,88 @@
+/* cli/docs.c: the hidden `tug __docs`: docs/cli.md and completion lists from the command rows. */
+#include "cli/cli.h"
+
+#include "base/limits.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <string.h>
+
+static void docs_flags(const struct command *c)
+{
+    printf("\n| flag | value | default | |\n| --- | --- | --- | --- |\n");
+    for (const struct flag *f = c->flags; f->name != NULL; f++) {
+        if (f->hidden)
+            continue;
+        printf("| `");
+        if (f->letter != 0)
+            printf("-%c`, `", f->letter);
+        printf("--%s` | %s%s%s | %s | %s |\n", f->name, f->choices != NULL ? "`" : "",
+               f->choices != NULL ? f->choices
+               : f->arg != NULL   ? f->arg
+                                  : "",
+               f->choices != NULL ? "`" : "", f->value != NULL ? f->value : "", f->help);
+    }
+}
+
+static int docs_cli(void)
+{
+    printf("# The command line\n\n<!-- made by `make docs` from the rows in src/cli; do not edit -->\n");
+    for (size_t i = 0; command_table[i] != NULL; i++) {
+        const struct command *c = command_table[i];
+        if (c->hidden)
+            continue;
+        printf("\n## tug %s\n\n%s.\n\n```\ntug %s%s%s%s\n```\n", c->name, c->summary, c->name,
+               c->flags != NULL ? " [OPTIONS]" : "", c->args[0] != '\0' ? " " : "", c->args);
+        if (c->about != NULL)
+            printf("\n%s\n", c->about);
+        if (c->alias != NULL)
+            printf("\nAlias: `%s`.\n", c->alias);
+        if (c->flags != NULL)
+            docs_flags(c);
+        if (c->example != NULL)
+            printf("\nExample: `%s`\n", c->example);
+    }
+    return 0;
+}
+
+/* name, route: one command a line, tab-separated; scripts/map joins it with the routes and files. */
+static int docs_commands(void)
+{
+    for (size_t i = 0; command_table[i] != NULL; i++)
+        printf("%s\t%s\n", command_table[i]->name, command_table[i]->route == NULL ? "" : command_table[i]->route);
+    return 0;
+}
+
+static int docs_limits(void)
+{
+    printf("# Limits\n\n<!-- made by `make docs` from src/base/limits.h; do not edit -->\n\nEvery maximum, in bytes "
+           "unless the name says otherwise.\n\n| name | value | of |\n| --- | --- | --- |\n");
+#define LIMIT_ROW(name, value, what) printf("| %s | %lld | %s |\n", #name, (long long)(value), what);
+    LIMITS(LIMIT_ROW)
+#undef LIMIT_ROW
+    return 0;
+}
+
+static int docs_errors(void)
+{
+    printf("# Errors\n\n<!-- made by `make docs` from src/base/err.h; do not edit -->\n\nEvery error answer is "
+           "`{\"error\":{\"message\",\"type\",\"param\",\"code\"}}`.\n\n| name | HTTP status | exit code | type | when "
+           "|\n| --- | --- | --- | --- | --- |\n");
+#define ERR_DOC(code, http, exit, type, when) printf("| %s | %d | %d | `%s` | %s |\n", #code, http, exit, type, when);
+    ERR_CODES(ERR_DOC)
+#undef ERR_DOC
+    return 0;
+}
+
+int cli_docs(int argc, char **argv)
+{
+    static const struct {
+        const char *name;
+        int (*print)(void);
+    } pages[] = {{"cli", docs_cli}, {"commands", docs_commands}, {"limits", docs_limits}, {"errors", docs_errors}};
+    for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
+        if (strcmp(argv[0], pages[i].name) == 0)
+            return pages[i].print();
+    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors\n");
+    return 1;
+}

@@ -1,0 +1,190 @@
+/* cli/list.c: `tug list`: the models that are here. Columns and order: dmr.md 1.4. */
+#include "cli/cli.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+#include "cli/ui/table.h"
+#include "oci/reference.h"
+#include "platform/clock.h"
+#include "json/json_read.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+struct list_row {
+    char name[512];
+    const json_t *model;
+};
+
+static const char *list_text(const json_t *object, const char *key)
+{
+    const char *s = json_string_value(json_object_get(object, key));
+    return s == NULL ? "" : s;
+}
+
+/* The base name decides, then the bare name comes before its variants. */
+static int list_compare(const void *a, const void *b)
+{
+    const struct list_row *x = a, *y = b;
+    size_t nx = strcspn(x->name, ":"), ny = strcspn(y->name, ":");
+    int c = strncasecmp(x->name, y->name, nx < ny ? nx : ny);
+    if (c != 0)
+        return c;
+    if (nx != ny)
+        return nx < ny ? -1 : 1;
+    return strcasecmp(x->name + nx, y->name + ny);
+}
+
+static void list_context(const json_t *config, char dst[TEXT_SHORT_MAX])
+{
+    const json_t *size = json_object_get(config, "context_size");
+    const char *trained = list_text(json_object_get(config, "gguf"), "llama.context_length");
+    if (json_is_integer(size))
+        text_format(dst, TEXT_SHORT_MAX, "%" JSON_INTEGER_FORMAT, json_integer_value(size));
+    else
+        text_format(dst, TEXT_SHORT_MAX, "%s", trained);
+}
+
+static void list_row(struct table *t, const struct list_row *row)
+{
+    const json_t *config = json_object_get(row->model, "config");
+    char id[16], created[64], context[TEXT_SHORT_MAX], ago[TEXT_SHORT_MAX];
+    const char *full = list_text(row->model, "id");
+    text_format(id, sizeof id, "%.12s", text_starts(full, "sha256:") ? full + 7 : full);
+    int64_t then_s = json_integer_value(json_object_get(row->model, "created"));
+    text_human_duration(ago, clock_wall_ns() - then_s * CLOCK_SECOND);
+    text_format(created, sizeof created, "%s ago", ago);
+    list_context(config, context);
+    const char *cells[] = {row->name,
+                           list_text(config, "parameters"),
+                           list_text(config, "quantization"),
+                           list_text(config, "architecture"),
+                           id,
+                           then_s == 0 ? "" : created,
+                           context,
+                           list_text(config, "size")};
+    table_row(t, cells);
+}
+
+/* A filter is compared after normalising both sides; without a tag it matches every tag. */
+static bool list_wanted(const char *tag, const char *filter)
+{
+    struct reference a, b;
+    if (filter == NULL)
+        return true;
+    if (!reference_parse(tag, &a, NULL) || !reference_parse(filter, &b, NULL))
+        return false;
+    const char *slash = strrchr(filter, '/');
+    bool tagged = strchr(slash == NULL ? filter : slash, ':') != NULL;
+    return strcmp(a.registry, b.registry) == 0 && strcmp(a.repository, b.repository) == 0 &&
+           (!tagged || strcmp(a.tag, b.tag) == 0);
+}
+
+static bool list_model_wanted(const json_t *model, const char *filter)
+{
+    size_t i;
+    json_t *tag;
+    bool wanted = filter == NULL;
+    json_array_foreach(json_object_get(model, "tags"), i, tag)
+    {
+        wanted = wanted || list_wanted(json_string_value(tag), filter);
+    }
+    return wanted;
+}
+
+static void list_table(const json_t *models, const char *filter)
+{
+    static const char *const header[] = {"MODEL NAME", "PARAMETERS", "QUANTIZATION", "ARCHITECTURE",
+                                         "MODEL ID",   "CREATED",    "CONTEXT",      "SIZE"};
+    struct arena arena = ARENA_INIT;
+    struct table t = {.header = header, .n_columns = 8, .arena = &arena};
+    size_t n = 0, cap = 0, i, k;
+    json_t *model, *tag;
+    json_array_foreach(models, i, model) { cap += json_array_size(json_object_get(model, "tags")) + 1; }
+    struct list_row *rows = arena_array(&arena, cap + 1, sizeof *rows);
+    json_array_foreach(models, i, model)
+    {
+        const json_t *tags = json_object_get(model, "tags");
+        json_array_foreach(tags, k, tag)
+        {
+            if (!list_wanted(json_string_value(tag), filter))
+                continue;
+            reference_display(json_string_value(tag), rows[n].name);
+            rows[n++].model = model;
+        }
+        if (json_array_size(tags) == 0 && filter == NULL) {
+            text_format(rows[n].name, sizeof rows[n].name, "<none>");
+            rows[n++].model = model;
+        }
+    }
+    qsort(rows, n, sizeof *rows, list_compare);
+    for (i = 0; i < n; i++)
+        list_row(&t, &rows[i]);
+    table_print(&t);
+    arena_done(&arena);
+}
+
+static void list_quiet(const json_t *models, const char *filter)
+{
+    size_t i;
+    json_t *model;
+    json_array_foreach(models, i, model)
+    {
+        const char *id = list_text(model, "id");
+        if (list_model_wanted(model, filter))
+            printf("%.12s\n", text_starts(id, "sha256:") ? id + 7 : id);
+    }
+}
+
+static void list_json(json_t *models, const char *filter)
+{
+    for (size_t i = json_array_size(models); i-- > 0;)
+        if (!list_model_wanted(json_array_get(models, i), filter))
+            json_array_remove(models, i);
+    cli_print_json(models);
+}
+
+static bool list_run(struct command_args *args, int *ret_exit, struct err *err)
+{
+    (void)ret_exit;
+    bool openai = command_flag(args, "openai")->b;
+    bool quiet = command_flag(args, "quiet")->b;
+    const char *filter = args->argc > 0 ? args->argv[0] : NULL;
+    _cleanup_(json_free) json_t *models = NULL;
+    if (quiet && openai)
+        return err_set(err, ERR_INVALID, "--quiet flag cannot be used with --openai flag or OpenAI backend");
+    if (!cli_json(args->cli, "GET", openai ? "/engines/v1/models" : "/models", NULL, &models, err))
+        return false;
+    if (openai)
+        cli_print_json(models);
+    else if (command_flag(args, "json")->b)
+        list_json(models, filter);
+    else if (quiet)
+        list_quiet(models, filter);
+    else
+        list_table(models, filter);
+    return true;
+}
+
+static const struct flag list_flags[] = {
+    {.name = "json", .kind = FLAG_BOOL, .help = "Print what the API answers"},
+    {.name = "openai", .kind = FLAG_BOOL, .help = "Print the list in OpenAI's form"},
+    {.name = "quiet", .letter = 'q', .kind = FLAG_BOOL, .help = "Only model ids"},
+    {0},
+};
+
+const struct command command_list = {
+    .name = "list",
+    .alias = "ls",
+    .args = "[MODEL]",
+    .min_args = 0,
+    .max_args = 1,
+    .summary = "Show the models that are here",
+    .flags = list_flags,
+    .route = "GET /models",
+    .group = "Manage models",
+    .daemon = DAEMON_START,
+    .failure = "Failed to list models",
+    .run = list_run,
+};

@@ -1,0 +1,24 @@
+/* cli/pull.c: `tug pull`: ask the daemon for a model, draw its progress. */
+#include "cli/cli.h"
+
+static bool pull_run(struct command_args *args, int *ret_exit, struct err *err)
+{
+    (void)ret_exit;
+    return cli_pull(args->cli, args->argv[0], stdout, err);
+}
+
+const struct command command_pull = {
+    .name = "pull",
+    .args = "MODEL",
+    .min_args = 1,
+    .max_args = 1,
+    .summary = "Fetch a model from a registry",
+    .about = "MODEL is NAME[:TAG], ORG/NAME[:TAG] or REGISTRY/ORG/NAME[:TAG]; without an organisation it is ai/,\n"
+             "without a registry it is Docker Hub. A transfer that was cut goes on where it stopped.",
+    .example = "tug pull ai/smollm2",
+    .route = "POST /models/create",
+    .group = "Manage models",
+    .daemon = DAEMON_START,
+    .failure = "Failed to pull model",
+    .run = pull_run,
+};

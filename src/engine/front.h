@@ -1,0 +1,45 @@
+/* engine/front: OpenAI's HTTP in front of the batch loop. Routes in front_routes.c, one file per kind of answer.
+ *
+ *   struct front f = {.model = m, .batch = b, .templates = t, …};
+ *   http_server_start(&(struct http_server_config){.routes = front_routes, .app = &f, …})
+ *
+ * A handler runs on its connection's thread: it parses (openai/request.h), renders the template,
+ * tokenizes, submits one gen for each choice and waits for their events, watching its client's socket.
+ * A client that has gone frees its gens at once, whatever they were doing. Nothing here is shared
+ * between requests but the read-only members of struct front, so there is no lock.
+ */
+#ifndef TUG_ENGINE_FRONT_H
+#define TUG_ENGINE_FRONT_H
+
+#include "engine/batch.h"
+#include "engine/chat_shim.h"
+#include "engine/model.h"
+#include "http/server/http_server.h"
+
+#include <stdint.h>
+
+/* Borrowed, all of it; outlives the HTTP server. */
+struct front {
+    struct engine_model *model;
+    struct batch *batch;
+    const struct chat_templates *templates; /* NULL: an embedding model */
+    const char *model_path;
+    int64_t created_s; /* when the model was loaded, Unix seconds */
+};
+
+extern const struct http_route front_routes[]; /* ends with pattern NULL */
+
+/* front_text.c */
+void front_chat(struct http_request *req);
+void front_completion(struct http_request *req);
+/* front_embed.c */
+void front_embeddings(struct http_request *req);
+/* front_info.c */
+void front_models(struct http_request *req);
+void front_model(struct http_request *req);
+void front_health(struct http_request *req);
+void front_props(struct http_request *req);
+/* front_metrics.c */
+void front_metrics(struct http_request *req);
+
+#endif

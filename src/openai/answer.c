@@ -1,0 +1,205 @@
+/* openai/answer.c: chat.completion, text_completion and their chunks. */
+#include "openai/answer.h"
+
+#include "base/limits.h"
+#include "openai/openai.h"
+#include "json/json_write.h"
+
+#include <math.h>
+
+#define FINGERPRINT "tug-" TUG_VERSION
+
+static const char *finish_word(enum openai_finish finish)
+{
+    switch (finish) {
+    case OPENAI_FINISH_STOP:
+        return "stop";
+    case OPENAI_FINISH_LENGTH:
+        return "length";
+    default:
+        return NULL;
+    }
+}
+
+static void write_head(struct json_out *j, const struct openai_head *head, const char *object)
+{
+    json_open(j, '{');
+    json_kv_str(j, "id", head->id);
+    json_kv_str(j, "object", object);
+    json_kv_int(j, "created", head->created);
+    json_kv_str(j, "model", head->model);
+    json_kv_str(j, "system_fingerprint", FINGERPRINT);
+}
+
+static void write_usage(struct json_out *j, const struct openai_usage *u)
+{
+    json_key(j, "usage");
+    json_open(j, '{');
+    json_kv_int(j, "prompt_tokens", u->prompt_tokens);
+    json_kv_int(j, "completion_tokens", u->completion_tokens);
+    json_kv_int(j, "total_tokens", u->prompt_tokens + u->completion_tokens);
+    json_key(j, "prompt_tokens_details");
+    json_open(j, '{');
+    json_kv_int(j, "cached_tokens", u->cached_tokens);
+    json_close(j, '}');
+    json_close(j, '}');
+}
+
+static double per_second(int64_t n, double ms) { return ms > 0 ? (double)n * 1000.0 / ms : 0; }
+
+/* Milliseconds to a microsecond, rates to a thousandth: more digits are noise. */
+static void write_rounded(struct json_out *j, const char *key, double v)
+{
+    json_kv_num(j, key, round(v * 1000) / 1000);
+}
+
+static void write_timings(struct json_out *j, const struct openai_timings *t)
+{
+    json_key(j, "timings");
+    json_open(j, '{');
+    json_kv_int(j, "cache_n", t->cache_n);
+    json_kv_int(j, "prompt_n", t->prompt_n);
+    write_rounded(j, "prompt_ms", t->prompt_ms);
+    write_rounded(j, "prompt_per_second", per_second(t->prompt_n, t->prompt_ms));
+    json_kv_int(j, "predicted_n", t->predicted_n);
+    write_rounded(j, "predicted_ms", t->predicted_ms);
+    write_rounded(j, "predicted_per_second", per_second(t->predicted_n, t->predicted_ms));
+    json_close(j, '}');
+}
+
+static const char *const logprob_columns[] = {"tokens", "token_logprobs", "top_logprobs", "text_offset"};
+
+static void write_logprobs(struct json_out *j, const struct openai_logprobs *l)
+{
+    json_key(j, "logprobs");
+    if (l == NULL) {
+        json_str(j, NULL);
+        return;
+    }
+    bool chat = l->kind == OPENAI_CHAT;
+    json_open(j, '{');
+    for (size_t i = 0; i < (chat ? 1U : 4U); i++) {
+        json_key(j, chat ? "content" : logprob_columns[i]);
+        json_open(j, '[');
+        if (l->columns[i].len > 0)
+            json_raw(j, l->columns[i].data, l->columns[i].len);
+        json_close(j, ']');
+    }
+    if (chat) {
+        json_key(j, "refusal");
+        json_str(j, NULL);
+    }
+    json_close(j, '}');
+}
+
+static void write_choice(struct json_out *j, enum openai_kind kind, const struct openai_choice *c, size_t index)
+{
+    json_open(j, '{');
+    json_kv_int(j, "index", (int64_t)index);
+    if (kind == OPENAI_CHAT) {
+        json_key(j, "message");
+        json_open(j, '{');
+        json_kv_str(j, "role", "assistant");
+        json_key(j, "content");
+        json_strn(j, c->text, c->text_len);
+        json_key(j, "refusal");
+        json_str(j, NULL);
+        json_close(j, '}');
+    } else {
+        json_key(j, "text");
+        json_strn(j, c->text, c->text_len);
+    }
+    write_logprobs(j, c->logprobs);
+    json_kv_str(j, "finish_reason", finish_word(c->finish));
+    json_close(j, '}');
+}
+
+bool openai_write_answer(struct buf *out, const struct openai_head *head, const struct openai_choice *choices, size_t n,
+                         const struct openai_usage *usage, const struct openai_timings *timings)
+{
+    struct json_out j = JSON_OUT(out);
+    write_head(&j, head, head->kind == OPENAI_CHAT ? "chat.completion" : "text_completion");
+    json_key(&j, "choices");
+    json_open(&j, '[');
+    for (size_t i = 0; i < n; i++)
+        write_choice(&j, head->kind, &choices[i], i);
+    json_close(&j, ']');
+    write_usage(&j, usage);
+    if (timings != NULL)
+        write_timings(&j, timings);
+    json_close(&j, '}');
+    return json_ok(&j);
+}
+
+static void write_delta(struct json_out *j, const struct openai_chunk *c)
+{
+    json_key(j, "delta");
+    json_open(j, '{');
+    if (c->opening)
+        json_kv_str(j, "role", "assistant");
+    if (c->opening || c->text != NULL) {
+        json_key(j, "content");
+        json_strn(j, c->text == NULL ? "" : c->text, c->text_len);
+    }
+    json_close(j, '}');
+}
+
+static const char *chunk_object(enum openai_kind kind)
+{
+    return kind == OPENAI_CHAT ? "chat.completion.chunk" : "text_completion";
+}
+
+bool openai_event_chunk(struct buf *out, const struct openai_head *head, const struct openai_chunk *chunk)
+{
+    bool ok = buf_add_str(out, "data: ");
+    struct json_out j = JSON_OUT(out);
+    write_head(&j, head, chunk_object(head->kind));
+    json_key(&j, "choices");
+    json_open(&j, '[');
+    json_open(&j, '{');
+    json_kv_int(&j, "index", (int64_t)chunk->index);
+    if (head->kind == OPENAI_CHAT) {
+        write_delta(&j, chunk);
+    } else {
+        json_key(&j, "text");
+        json_strn(&j, chunk->text == NULL ? "" : chunk->text, chunk->text_len);
+    }
+    write_logprobs(&j, chunk->logprobs);
+    json_kv_str(&j, "finish_reason", finish_word(chunk->finish));
+    json_close(&j, '}');
+    json_close(&j, ']');
+    if (head->include_usage) {
+        json_key(&j, "usage");
+        json_str(&j, NULL);
+    }
+    if (chunk->timings != NULL)
+        write_timings(&j, chunk->timings);
+    json_close(&j, '}');
+    return ok && json_ok(&j) && buf_add_str(out, "\n\n");
+}
+
+bool openai_event_usage(struct buf *out, const struct openai_head *head, const struct openai_usage *usage,
+                        const struct openai_timings *timings)
+{
+    bool ok = buf_add_str(out, "data: ");
+    struct json_out j = JSON_OUT(out);
+    write_head(&j, head, chunk_object(head->kind));
+    json_key(&j, "choices");
+    json_open(&j, '[');
+    json_close(&j, ']');
+    write_usage(&j, usage);
+    if (timings != NULL)
+        write_timings(&j, timings);
+    json_close(&j, '}');
+    return ok && json_ok(&j) && buf_add_str(out, "\n\n");
+}
+
+bool openai_event_error(struct buf *out, const struct err *err)
+{
+    if (!buf_add_str(out, "data: "))
+        return false;
+    openai_write_error(out, err);
+    return buf_add_str(out, "\n\n");
+}
+
+bool openai_event_done(struct buf *out) { return buf_add_str(out, "data: [DONE]\n\n"); }

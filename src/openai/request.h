@@ -1,0 +1,81 @@
+/* openai/request: what a client asked for, checked. Bodies of chat/completions, completions, embeddings.
+ *
+ *   struct openai_request r;
+ *   if (!openai_request_parse(OPENAI_CHAT, body, len, &arena, &r, err)) ...   400 that names the field
+ *
+ * Types, ranges, roles and combinations are checked here once; the engine adds only what depends on
+ * its model (token ids, dimensions, context). Fields that nobody knows are ignored, since clients
+ * send many; fields that we know and cannot honour are refused, since silence would be a wrong
+ * answer (request_fields.c has the table). `null` counts as absent.
+ *
+ * Everything in the result lives in the arena; nothing points into `body`. Any thread.
+ * Limits: LIMIT_JSON_DEPTH, LIMIT_MESSAGES, LIMIT_CHOICES, LIMIT_STOP_*, LIMIT_LOGIT_BIAS,
+ * LIMIT_TOP_LOGPROBS, LIMIT_EMBEDDING_INPUTS; prompts x n at most LIMIT_SEQUENCES.
+ */
+#ifndef TUG_OPENAI_REQUEST_H
+#define TUG_OPENAI_REQUEST_H
+
+#include "base/arena.h"
+#include "base/err.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum openai_kind { OPENAI_CHAT = 1, OPENAI_COMPLETION = 2, OPENAI_EMBEDDING = 4 }; /* bits: tables or them */
+
+/* A number that was not given: the engine's default holds. Doubles use NAN. */
+#define OPENAI_UNSET INT64_MIN
+
+struct openai_bias {
+    int64_t token; /* 0..INT32_MAX; whether the vocabulary has it is the engine's to say */
+    double bias;   /* -100..100 */
+};
+
+struct openai_sampling {
+    double temperature, top_p, min_p, repeat_penalty, presence_penalty, frequency_penalty;
+    int64_t top_k, repeat_last_n;
+    int64_t seed;         /* UNSET: a random one; so is -1, llama.cpp's word for it */
+    int64_t max_tokens;   /* UNSET: until the context is full; so is -1 */
+    int64_t top_logprobs; /* UNSET: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
+    bool ignore_eos;
+    const struct openai_bias *bias;
+    size_t n_bias;
+    const char *const *stops; /* no empty ones */
+    size_t n_stops;
+};
+
+/* One text or one row of token ids (text NULL). */
+struct openai_prompt {
+    const char *text;
+    const int32_t *tokens;
+    size_t n_tokens;
+};
+
+struct openai_request {
+    enum openai_kind kind;
+    const char *model; /* NULL: not given */
+
+    /* chat: the messages as JSON text in a plain form: roles system, user, assistant; content a string or an
+     * array of text parts; `reasoning_content` of assistants kept. */
+    const char *messages_json;
+    bool prefill;                     /* the last message is the assistant's: go on with it */
+    const char *template_kwargs_json; /* chat_template_kwargs, an object; NULL: none */
+
+    /* completions: `prompt`; embeddings: `input` */
+    const struct openai_prompt *prompts;
+    size_t n_prompts;
+    bool echo;
+
+    bool base64;        /* encoding_format */
+    int64_t dimensions; /* UNSET: the model's */
+
+    int64_t n; /* choices for each prompt, from 1 */
+    bool stream, include_usage;
+    struct openai_sampling sampling;
+};
+
+bool openai_request_parse(enum openai_kind kind, const char *body, size_t len, struct arena *a,
+                          struct openai_request *ret_request, struct err *err);
+
+#endif

@@ -1,0 +1,205 @@
+/* openai/request_fields.c: the parameters that are one number or one word, a row each, and the fields
+ * that we know but cannot honour yet. */
+#include "base/cleanup.h"
+#include "base/limits.h"
+#include "openai/request_parts.h"
+
+#include <math.h>
+#include <string.h>
+
+enum field_type { FIELD_NUMBER, FIELD_INT, FIELD_BOOL };
+
+struct field_row {
+    const char *name;
+    unsigned kinds; /* enum openai_kind, or'ed; elsewhere the field is ignored */
+    enum field_type type;
+    double min, max;
+    size_t offset; /* in struct openai_request: double, int64_t or bool */
+};
+
+#define SEED_MAX    9223372036854774784.0 /* the largest double in an int64_t */
+#define GEN         (OPENAI_CHAT | OPENAI_COMPLETION)
+#define AT(member)  offsetof(struct openai_request, member)
+#define OPT(member) offsetof(struct openai_request, sampling.member)
+
+/* Of two rows for one member the later wins where both are given. -1 is llama.cpp's "no limit" or "random". */
+static const struct field_row field_rows[] = {
+    {"temperature", GEN, FIELD_NUMBER, 0, 2, OPT(temperature)},
+    {"top_p", GEN, FIELD_NUMBER, 0, 1, OPT(top_p)},
+    {"min_p", GEN, FIELD_NUMBER, 0, 1, OPT(min_p)},
+    {"top_k", GEN, FIELD_INT, -1, INT32_MAX, OPT(top_k)},
+    {"presence_penalty", GEN, FIELD_NUMBER, -2, 2, OPT(presence_penalty)},
+    {"frequency_penalty", GEN, FIELD_NUMBER, -2, 2, OPT(frequency_penalty)},
+    {"repetition_penalty", GEN, FIELD_NUMBER, 0.01, 10, OPT(repeat_penalty)},
+    {"repeat_penalty", GEN, FIELD_NUMBER, 0.01, 10, OPT(repeat_penalty)},
+    {"repeat_last_n", GEN, FIELD_INT, -1, INT32_MAX, OPT(repeat_last_n)},
+    {"seed", GEN, FIELD_INT, -SEED_MAX, SEED_MAX, OPT(seed)},
+    {"max_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
+    {"max_completion_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
+    {"ignore_eos", GEN, FIELD_BOOL, 0, 0, OPT(ignore_eos)},
+    {"n", GEN, FIELD_INT, 1, LIMIT_CHOICES, AT(n)},
+    {"stream", GEN, FIELD_BOOL, 0, 0, AT(stream)},
+    {"echo", OPENAI_COMPLETION, FIELD_BOOL, 0, 0, AT(echo)},
+    {"logprobs", OPENAI_COMPLETION, FIELD_INT, 0, LIMIT_TOP_LOGPROBS, OPT(top_logprobs)},
+    {"top_logprobs", OPENAI_CHAT, FIELD_INT, 0, LIMIT_TOP_LOGPROBS, OPT(top_logprobs)},
+    {"dimensions", OPENAI_EMBEDDING, FIELD_INT, 1, INT32_MAX, AT(dimensions)},
+};
+
+static bool is_empty(const json_t *v)
+{
+    return json_is_false(v) || (json_is_array(v) && json_array_size(v) == 0) ||
+           (json_is_object(v) && json_object_size(v) == 0) || (json_is_string(v) && json_string_length(v) == 0);
+}
+
+static bool is_word(const json_t *v, const char *word)
+{
+    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
+}
+static bool is_none_or_auto(const json_t *v) { return is_word(v, "none") || is_word(v, "auto"); }
+static bool is_text_format(const json_t *v) { return is_word(json_object_get(v, "type"), "text"); }
+
+static bool is_text_only(const json_t *v)
+{
+    bool all = json_is_array(v);
+    for (size_t i = 0; all && i < json_array_size(v); i++)
+        all = is_word(json_array_get(v, i), "text");
+    return all;
+}
+
+struct refused_row {
+    const char *name;
+    unsigned kinds;
+    bool (*harmless)(const json_t *value); /* values that ask for nothing */
+    const char *way_out;
+};
+
+static const struct refused_row refused_rows[] = {
+    {"tools", OPENAI_CHAT, is_empty, "leave it out"},
+    {"tool_choice", OPENAI_CHAT, is_none_or_auto, "only \"none\" and \"auto\" are taken"},
+    {"functions", OPENAI_CHAT, is_empty, "leave it out"},
+    {"function_call", OPENAI_CHAT, is_none_or_auto, "only \"none\" and \"auto\" are taken"},
+    {"response_format", GEN, is_text_format, "only {\"type\":\"text\"} is taken"},
+    {"modalities", OPENAI_CHAT, is_text_only, "only [\"text\"] is taken"},
+    {"audio", OPENAI_CHAT, is_empty, "leave it out"},
+    {"web_search_options", OPENAI_CHAT, is_empty, "leave it out"},
+    {"grammar", GEN, is_empty, "leave it out"},
+    {"json_schema", GEN, is_empty, "leave it out"},
+    {"suffix", OPENAI_COMPLETION, is_empty, "leave it out, or put the model's own fill-in tokens into the prompt"},
+};
+
+void request_defaults(enum openai_kind kind, struct openai_request *r)
+{
+    *r = (struct openai_request){.kind = kind, .n = 1, .dimensions = OPENAI_UNSET};
+    struct openai_sampling *s = &r->sampling;
+    s->temperature = s->top_p = s->min_p = NAN;
+    s->repeat_penalty = s->presence_penalty = s->frequency_penalty = NAN;
+    s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = OPENAI_UNSET;
+}
+
+static bool field_read(const json_t *body, const struct field_row *row, struct openai_request *r, struct err *err)
+{
+    void *at = (char *)r + row->offset;
+    switch (row->type) {
+    case FIELD_NUMBER:
+        return json_get_number(body, "", row->name, row->min, row->max, at, err);
+    case FIELD_INT:
+        return json_get_int(body, "", row->name, (int64_t)row->min, (int64_t)row->max, at, err);
+    case FIELD_BOOL:
+        return json_get_bool(body, "", row->name, at, err);
+    }
+    return true;
+}
+
+/* best_of asks the server to throw answers away; as many as are returned is no request at all. */
+static bool best_of(const json_t *body, const struct openai_request *r, struct err *err)
+{
+    int64_t best = r->n;
+    if (!json_get_int(body, "", "best_of", 1, LIMIT_CHOICES, &best, err))
+        return false;
+    if (best != r->n)
+        return err_param(err, "best_of",
+                         "`best_of` must equal n (%d) or be left out: picking the best is not supported", (int)r->n);
+    return true;
+}
+
+static bool chat_logprobs(const json_t *body, struct openai_request *r, struct err *err)
+{
+    bool wanted = false;
+    if (!json_get_bool(body, "", "logprobs", &wanted, err))
+        return false;
+    if (!wanted && r->sampling.top_logprobs > 0)
+        return err_param(err, "top_logprobs", "`top_logprobs` needs logprobs to be true");
+    if (!wanted)
+        r->sampling.top_logprobs = OPENAI_UNSET;
+    else if (r->sampling.top_logprobs == OPENAI_UNSET)
+        r->sampling.top_logprobs = 0;
+    return true;
+}
+
+static bool stream_options(const json_t *body, struct openai_request *r, struct err *err)
+{
+    const json_t *options = NULL;
+    if (!json_get_object(body, "", "stream_options", &options, err))
+        return false;
+    return options == NULL || json_get_bool(options, "stream_options", "include_usage", &r->include_usage, err);
+}
+
+/* What depends on more than one field. */
+static bool fields_agree(struct openai_request *r, struct err *err)
+{
+    struct openai_sampling *s = &r->sampling;
+    if (s->max_tokens == 0)
+        return err_param(err, "max_tokens", "`max_tokens` must be at least 1 (got 0); leave it out for no limit");
+    if (s->max_tokens == -1)
+        s->max_tokens = OPENAI_UNSET;
+    if (s->seed == -1)
+        s->seed = OPENAI_UNSET;
+    if (r->echo && s->top_logprobs != OPENAI_UNSET)
+        return err_param(err, "echo", "`echo` together with logprobs is not supported: leave one of them out");
+    return true;
+}
+
+static bool template_kwargs(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const json_t *kwargs = NULL;
+    if (!json_get_object(body, "", "chat_template_kwargs", &kwargs, err))
+        return false;
+    if (kwargs == NULL || json_object_size(kwargs) == 0)
+        return true;
+    _cleanup_free_ char *text = json_dumps(kwargs, JSON_COMPACT);
+    if (text == NULL)
+        return err_param(err, "chat_template_kwargs", "`chat_template_kwargs` cannot be written as JSON");
+    r->template_kwargs_json = arena_strdup(a, text);
+    return true;
+}
+
+static bool fields_refused(const json_t *body, enum openai_kind kind, struct err *err)
+{
+    for (size_t i = 0; i < sizeof refused_rows / sizeof refused_rows[0]; i++) {
+        const struct refused_row *row = &refused_rows[i];
+        const json_t *value = json_object_get(body, row->name);
+        if ((row->kinds & kind) != 0 && value != NULL && !json_is_null(value) && !row->harmless(value))
+            return err_param(err, row->name, "`%s` is not supported by this version of Tug: %s", row->name,
+                             row->way_out);
+    }
+    return true;
+}
+
+bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++) {
+        const struct field_row *row = &field_rows[i];
+        if ((row->kinds & r->kind) != 0 && !field_read(body, row, r, err))
+            return false;
+    }
+    if (!fields_refused(body, r->kind, err))
+        return false;
+    if (r->kind == OPENAI_EMBEDDING)
+        return true;
+    if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
+        return false;
+    if (r->kind == OPENAI_CHAT && (!chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
+        return false;
+    return stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
+           request_bias(body, a, &r->sampling, err) && fields_agree(r, err);
+}

@@ -1,0 +1,24 @@
+/* openai/request_parts: the pieces of openai_request_parse, a file each. Private to openai/request*.c.
+ *
+ * Each reads its fields of `body` into the request; false with the field named. */
+#ifndef TUG_OPENAI_REQUEST_PARTS_H
+#define TUG_OPENAI_REQUEST_PARTS_H
+
+#include "openai/request.h"
+#include "json/json_read.h"
+
+/* request_fields.c: the table of plain parameters, the table of what is refused, stop, logit_bias, stream_options. */
+void request_defaults(enum openai_kind kind, struct openai_request *r);
+bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
+/* request_lists.c: `stop` and `logit_bias`. */
+bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
+bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
+/* request_messages.c */
+bool request_messages(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
+/* request_prompts.c: `key` is "prompt" or "input" */
+bool request_prompts(const json_t *body, const char *key, struct arena *a, struct openai_request *r, struct err *err);
+
+/* What a value is, for messages: "a number", "an object", … */
+const char *request_type_name(const json_t *value);
+
+#endif
