@@ -33,6 +33,7 @@
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 #define MAX_TENSORS 4096
 #define MAX_TEMPLATE (1 << 20)
+#define MAX_PATH 4096
 
 /* Sizes of one architecture. The first shape is the smallest; of each family,
  * published models have exactly these numbers, but `moe` is Qwen3-30B-A3B with a
@@ -135,10 +136,10 @@ struct maker {
     struct ggml_context *tensors;
     struct pool pools[8];
     FILE *out;
-    char *partial; /* the file while it is not complete */
+    char partial[MAX_PATH]; /* the file while it is not complete */
 };
 
-static char *unfinished; /* removed by die(), as no caller can go on */
+static const char *unfinished; /* removed by die(), as no caller can go on */
 
 static void die(const char *format, ...) __attribute__((format(printf, 1, 2), noreturn));
 static void die(const char *format, ...)
@@ -155,22 +156,19 @@ static void die(const char *format, ...)
     exit(1);
 }
 
-/* A path in memory that lives as long as the program. */
-static char *text(const char *format, ...) __attribute__((format(printf, 1, 2)));
-static char *text(const char *format, ...)
+/* A path, put together in memory of the caller's. */
+static char *path_of(char *ret, const char *format, ...) __attribute__((format(printf, 2, 3)));
+static char *path_of(char *ret, const char *format, ...)
 {
     va_list args;
-    char *result = malloc(4096);
     int length;
 
-    if (!result)
-        die("out of memory");
     va_start(args, format);
-    length = vsnprintf(result, 4096, format, args);
+    length = vsnprintf(ret, MAX_PATH, format, args);
     va_end(args);
-    if (length < 0 || length >= 4096)
-        die("a path is longer than 4,095 bytes; write to a shorter one");
-    return result;
+    if (length < 0 || length >= MAX_PATH)
+        die("a path is longer than %d bytes; write to a shorter one", MAX_PATH - 1);
+    return ret;
 }
 
 /* splitmix64: small, fast, and the same on every machine. */
@@ -296,8 +294,10 @@ static void take_tokenizer(struct maker *m, const char *path)
     gguf_set_kv(m->meta, vocabulary);
     gguf_free(vocabulary);
     for (int64_t i = gguf_get_n_kv(m->meta) - 1; i >= 0; i--) {
-        char *key = text("%s", gguf_get_key(m->meta, i));
+        char *key = strdup(gguf_get_key(m->meta, i));
 
+        if (!key)
+            die("out of memory");
         if (strncmp(key, "tokenizer.", 10) != 0)
             gguf_remove_key(m->meta, key);
         free(key);
@@ -435,7 +435,7 @@ static void make(struct maker *m, const char *vocab, const char *template, const
     set_metadata(m);
     add_tensors(m);
 
-    m->partial = text("%s.tmp-%ld", path, (long)getpid());
+    path_of(m->partial, "%s.tmp-%ld", path, (long)getpid());
     m->out = fopen(m->partial, "wb");
     if (!m->out)
         die("cannot create %s: %s", m->partial, strerror(errno));
@@ -460,7 +460,6 @@ static void maker_done(struct maker *m)
     ggml_free(m->tensors);
     gguf_free(m->meta);
     ggml_quantize_free();
-    free(m->partial);
 }
 
 static const struct shape *shape_find(const char *name)
@@ -515,8 +514,9 @@ int main(int argc, char **argv)
         { "vocab", required_argument, NULL, 'v' },    { "template", required_argument, NULL, 'c' },
         { "help", no_argument, NULL, 'h' },           { 0 },
     };
-    struct maker m = { .type = &TYPES[3], .random = 1 };
+    struct maker m = { .type = type_find("Q8_0"), .random = 1 };
     const char *vocab = NULL, *template = NULL;
+    char vocab_path[MAX_PATH], template_path[MAX_PATH];
     int option;
 
     while ((option = getopt_long(argc, argv, "h", options, NULL)) != -1) {
@@ -544,9 +544,9 @@ int main(int argc, char **argv)
         die("needs a shape and a file to write; see --help");
     m.shape = shape_find(argv[optind]);
     if (!vocab)
-        vocab = text("%s/ggml-vocab-%s.gguf", TUG_LLAMA_MODELS, m.shape->vocab);
+        vocab = path_of(vocab_path, "%s/ggml-vocab-%s.gguf", TUG_LLAMA_MODELS, m.shape->vocab);
     if (!template && m.shape->template)
-        template = text("%s/templates/%s.jinja", TUG_LLAMA_MODELS, m.shape->template);
+        template = path_of(template_path, "%s/templates/%s.jinja", TUG_LLAMA_MODELS, m.shape->template);
     make(&m, vocab, template, argv[optind + 1]);
     maker_done(&m);
     return 0;
