@@ -4,7 +4,7 @@
  * MODE-WEIGHTS[-ACTUAL] (MiB) says how it behaves, what the header predicts and what it reports.
  * The store and the GGUF reader are replaced by a few lines here, so that sizes can be anything.
  */
-#include "backends/backends.h"
+#include "backends/backend.h"
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -141,13 +141,13 @@ void store_unpin(struct store *s, const char *id)
 bool store_bundle(struct store *s, const struct model *m, struct store_bundle *ret, struct err *err)
 {
     (void)s;
+    if (text_starts(m->names[0], "nobundle"))
+        return err_set(err, ERR_NOT_FOUND, "its blob is gone");
     pthread_mutex_lock(&pins_lock);
     bundles++;
     if (bundles > most_bundles)
         most_bundles = bundles;
     pthread_mutex_unlock(&pins_lock);
-    if (text_starts(m->names[0], "nobundle"))
-        return err_set(err, ERR_NOT_FOUND, "its blob is gone");
     *ret =
         (struct store_bundle){.model = text_starts(m->names[0], "noweights") ? NULL : strdup(m->names[0]),
                               .chat_template = text_starts(m->names[0], "args") ? strdup("/t/template.jinja") : NULL};
@@ -371,6 +371,24 @@ static void ask_begin(struct asker *a, const char *name, int cancel_fd)
     pthread_create(&a->thread, NULL, ask, a);
 }
 
+/* Until so many wait for it. */
+static void wait_for_waiters(const char *name, size_t wanted)
+{
+    struct model m = model_of(&name);
+    int64_t deadline = clock_now_ns() + 20 * CLOCK_SECOND;
+    for (size_t n = 0; n != wanted; pause_ms(1)) {
+        n = 0;
+        pthread_mutex_lock(&fix.b->lock);
+        for (size_t i = 0; i < fix.b->n_known; i++)
+            if (strcmp(fix.b->known[i]->id, m.id) == 0)
+                for (const struct waiter *w = fix.b->known[i]->waiters; w != NULL; w = w->next)
+                    n++;
+        pthread_mutex_unlock(&fix.b->lock);
+        if (clock_now_ns() > deadline)
+            fail_msg("%zu wait for %s, not %zu", n, name, wanted);
+    }
+}
+
 static void ask_end(struct asker *a) { pthread_join(a->thread, NULL); }
 
 /* ---- loading -------------------------------------------------------------------------------- */
@@ -426,6 +444,7 @@ static void test_readiness_wakes_all(void **state)
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-10", -1);
     pid_t pid = pid_of("slow-10");
+    wait_for_waiters("slow-10", ARRAY_LEN(askers));
     assert_int_equal(state_of("slow-10", NULL), BACKEND_IS_LOADING);
     kill(pid, SIGUSR1);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
@@ -487,7 +506,6 @@ static void test_arguments(void **state)
     start(&o);
     assert_false(use("args-10", -1, &u, &err));
     unsetenv("TUG_API_KEY");
-    buf_done(&(struct buf){0});
     text_format(err.text + strlen(err.text), sizeof err.text - strlen(err.text), " ");
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (strstr(err.text, wanted[i]) == NULL)
@@ -529,12 +547,10 @@ static void test_failure_reaches_all_waiters(void **state)
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-20", -1);
     pid_t pid = pid_of("slow-20");
-    while (most_bundles == 0 || bundles > 0)
-        pause_ms(1);
+    wait_for_waiters("slow-20", ARRAY_LEN(askers));
     kill(pid, SIGSEGV);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
         ask_end(&askers[i]);
-        /* One that came after the crash began a load of its own: end it likewise. */
         assert_false(askers[i].ok);
         assert_int_equal(askers[i].err.code, ERR_ENGINE);
         assert_non_null(strstr(askers[i].err.text, "signal 11"));
@@ -950,7 +966,7 @@ static void *traffic(void *arg)
     static const char *const names[] = {"ready-101", "ready-102", "ready-103", "ready-104", "fail-50"};
     unsigned seed = (unsigned)(uintptr_t)arg;
     for (int i = 0; i < TRAFFIC_USES; i++) {
-        const char *name = names[rand_r(&seed) % ARRAY_LEN(names)];
+        const char *name = names[(size_t)rand_r(&seed) % ARRAY_LEN(names)];
         struct backend_use u = {0};
         struct err err = ERR_INIT;
         if (use(name, -1, &u, &err)) {

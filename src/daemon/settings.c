@@ -87,7 +87,7 @@ static bool read_whole(const struct setting *s, const char *value, int64_t *ret,
 
 static bool read_number(const struct setting *s, const char *value, struct arena *a, void *field, struct err *err)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!read_whole(s, value, &n, err))
         return false;
     if (s->kind == SETTING_MIB) {
