@@ -348,6 +348,24 @@ static pid_t pid_of(const char *name)
     return info.pid;
 }
 
+/* Signals may come now: its first words are in its log. */
+static pid_t pid_of_begun(const char *name)
+{
+    char path[256];
+    struct model m = model_of(&name);
+    pid_t pid = pid_of(name);
+    snprintf(path, sizeof path, "%s/engine-%.12s.log", fix.log_dir, digest_hex(m.id));
+    for (int64_t deadline = clock_now_ns() + 20 * CLOCK_SECOND; clock_now_ns() < deadline; pause_ms(1)) {
+        struct buf text = BUF_INIT(65536);
+        bool begun = file_read_all(path, text.max, &text, NULL) && strstr(buf_str(&text), "fake engine for") != NULL;
+        buf_done(&text);
+        if (begun)
+            return pid;
+    }
+    fail_msg("the engine for %s says nothing", name);
+    return 0;
+}
+
 /* A request on a thread of its own. */
 struct asker {
     const char *name;
@@ -443,7 +461,7 @@ static void test_readiness_wakes_all(void **state)
     start(&o);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-10", -1);
-    pid_t pid = pid_of("slow-10");
+    pid_t pid = pid_of_begun("slow-10");
     wait_for_waiters("slow-10", ARRAY_LEN(askers));
     assert_int_equal(state_of("slow-10", NULL), BACKEND_IS_LOADING);
     kill(pid, SIGUSR1);
@@ -469,7 +487,7 @@ static void test_leaving_does_not_abort(void **state)
     start(&o);
     socket_pair(client, NULL);
     ask_begin(&asker, "slow-10", client[0]);
-    pid_t pid = pid_of("slow-10");
+    pid_t pid = pid_of_begun("slow-10");
     close(client[1]);
     ask_end(&asker);
     close(client[0]);
@@ -491,8 +509,8 @@ static void test_arguments(void **state)
         "--listen unix:/tmp/backends_test.",
         "--ready-fd 3 ",
         "--alias args-10 ",
-        "--chat-template /t/template.jinja ",
-        "--context 256 ",
+        "--chat-template-file /t/template.jinja ",
+        "--ctx-size 256 ",
         "--parallel 4 ",
         "--threads 2 ",
         "key= ",
@@ -546,7 +564,7 @@ static void test_failure_reaches_all_waiters(void **state)
     start(&o);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-20", -1);
-    pid_t pid = pid_of("slow-20");
+    pid_t pid = pid_of_begun("slow-20");
     wait_for_waiters("slow-20", ARRAY_LEN(askers));
     kill(pid, SIGSEGV);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
@@ -819,7 +837,7 @@ static void test_context_gives_way(void **state)
     o.memory_bytes = 100 * MIB; /* 16384 tokens alone are 64 MiB here */
     start(&o);
     assert_false(use("args-30", -1, &u, &err));
-    assert_non_null(strstr(err.text, "--context 4096 "));
+    assert_non_null(strstr(err.text, "--ctx-size 4096 "));
 }
 
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
