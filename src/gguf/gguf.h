@@ -48,14 +48,15 @@ struct gguf; /* the file, mapped read-only */
 
 /* Not GGUF, truncated, or inconsistent: ERR_INVALID naming the file, what and where (offset). */
 bool gguf_open(const char *path, struct gguf **ret_g, struct err *err);
-bool gguf_open_bytes(const void *bytes, size_t n, uint64_t file_size, struct gguf **ret_g, struct err *err); /* borrowed bytes: the header */
+bool gguf_open_bytes(const void *bytes, size_t n, uint64_t file_size, struct gguf **ret_g, struct err *err); /* borrowed bytes: the header at least, n <= file_size */
 void gguf_close(struct gguf **g);
 
 size_t gguf_kv_count(const struct gguf *g);
 const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t i);
 const struct gguf_value *gguf_find(const struct gguf *g, const char *key); /* NULL if absent */
 bool gguf_get_u64(const struct gguf *g, const char *key, uint64_t *ret);   /* any integer type, non-negative */
-const char *gguf_get_str(const struct gguf *g, const char *key, struct arena *a); /* NULL if absent, not a string, or holds NUL */
+const char *gguf_get_str(const struct gguf *g, const char *key, struct arena *a); /* NULL if absent, not a string, above 1 MiB, or holds NUL */
+bool gguf_array_item(const struct gguf_value *array, uint64_t index, struct gguf_value *ret); /* false: no array, or beyond its end; strings cost index steps */
 size_t gguf_tensor_count(const struct gguf *g);
 const struct gguf_tensor *gguf_tensor_at(const struct gguf *g, size_t i);
 uint64_t gguf_data_offset(const struct gguf *g);
@@ -72,6 +73,9 @@ struct gguf_needs {
     uint64_t layers, embedding;
     bool embedding_model;   /* an encoder (bert, nomic-bert, …), or pooling_type set: serves embeddings, no chat */
 };
+/* Of one file: of a sharded model the first knows all but weights_bytes, which is to be summed over the shards.
+ * context 0: what the model was trained on. Sums stop at UINT64_MAX. Sliding-window layers count like full ones
+ * (as with swa_full), so for those models kv_bytes is an upper bound. */
 void gguf_needs(const struct gguf *g, uint64_t context, struct gguf_needs *ret);
 
 #endif

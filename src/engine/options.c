@@ -1,0 +1,141 @@
+/* engine/options.c: see options.h. */
+#include "engine/options.h"
+
+#include "base/text.h"
+
+#include <ggml.h>
+#include <stddef.h>
+#include <string.h>
+
+enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_KV, OPTION_LEVEL };
+
+struct option_row {
+    const char *name; /* with dashes */
+    enum option_kind kind;
+    const char *arg; /* for help; NULL: a flag */
+    size_t offset;   /* in struct engine_options */
+    int64_t min, max;
+    const char *help;
+};
+
+#define AT(member) offsetof(struct engine_options, member)
+
+/* clang-format off */
+static const struct option_row option_rows[] = {
+    {"--model",              OPTION_TEXT,  "PATH",   AT(model),              0, 0,             "the GGUF file, or the first of its parts"},
+    {"--alias",              OPTION_TEXT,  "NAME",   AT(alias),              0, 0,             "the model's name for clients (default: the file's own)"},
+    {"--mmproj",             OPTION_TEXT,  "PATH",   AT(mmproj),             0, 0,             "the model's projector; images are not supported yet"},
+    {"--chat-template-file", OPTION_TEXT,  "PATH",   AT(chat_template_file), 0, 0,             "a Jinja chat template in place of the model's own"},
+    {"--listen",             OPTION_TEXT,  "WHERE",  AT(listen),             0, 0,             "unix:PATH or HOST:PORT (default: 127.0.0.1:8080)"},
+    {"--ready-fd",           OPTION_INT,   "FD",     AT(ready_fd),           3, 1023,          "say here when the model is loaded; end when it closes"},
+    {"--ctx-size",           OPTION_INT,   "TOKENS", AT(ctx_size),           0, INT32_MAX,     "context of all requests together (default: the model's, if it fits)"},
+    {"--parallel",           OPTION_INT,   "N",      AT(parallel),           0, 255,           "requests at the same time"},
+    {"--threads",            OPTION_INT,   "N",      AT(threads),            0, 1024,          "threads that compute (default: by the machine)"},
+    {"--gpu-layers",         OPTION_INT,   "N",      AT(gpu_layers),        -1, INT32_MAX,     "layers on the GPU (default: all that fit)"},
+    {"--kv-type",            OPTION_KV,    "TYPE",   AT(kv_type),            0, 0,             "f16 or q8_0: how keys and values are kept"},
+    {"--no-prefix-cache",    OPTION_FLAG,  NULL,     AT(no_prefix_cache),    0, 0,             "forget a request's keys and values when it ends"},
+    {"--no-mmap",            OPTION_FLAG,  NULL,     AT(no_mmap),            0, 0,             "read the weights into memory instead of mapping the file"},
+    {"--api-key-file",       OPTION_TEXT,  "PATH",   AT(api_key_file),       0, 0,             "want this file's first line as a Bearer key"},
+    {"--insecure",           OPTION_FLAG,  NULL,     AT(insecure),           0, 0,             "listen beyond this machine without a key"},
+    {"--log-level",          OPTION_LEVEL, "LEVEL",  AT(log_level),          0, 0,             "error, warn, info or debug (default: info)"},
+    {"--help",               OPTION_FLAG,  NULL,     AT(help),               0, 0,             "show this text"},
+    {"--version",            OPTION_FLAG,  NULL,     AT(version),            0, 0,             "show the version"},
+};
+/* clang-format on */
+
+static const struct {
+    const char *name;
+    int type;
+} kv_types[] = {{"f16", GGML_TYPE_F16}, {"q8_0", GGML_TYPE_Q8_0}};
+
+/* "--name" or "--name=value"; *ret_value: behind the "=", NULL without one. */
+static const struct option_row *option_find(const char *text, const char **ret_value)
+{
+    for (size_t i = 0; i < sizeof option_rows / sizeof option_rows[0]; i++) {
+        size_t n = strlen(option_rows[i].name);
+        if (strncmp(text, option_rows[i].name, n) != 0 || (text[n] != '\0' && text[n] != '='))
+            continue;
+        *ret_value = text[n] == '=' ? text + n + 1 : NULL;
+        return &option_rows[i];
+    }
+    return NULL;
+}
+
+static bool option_set_int(const struct option_row *row, const char *value, int64_t *dst, struct err *err)
+{
+    int64_t number;
+    if (!text_to_i64(value, &number) || number < row->min || number > row->max)
+        return err_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld (got '%s')", row->name,
+                       (long long)row->min, (long long)row->max, value);
+    *dst = number;
+    return true;
+}
+
+static bool option_set_kv(const char *value, int *dst, struct err *err)
+{
+    for (size_t i = 0; i < sizeof kv_types / sizeof kv_types[0]; i++) {
+        if (!text_equal_nocase(value, kv_types[i].name))
+            continue;
+        *dst = kv_types[i].type;
+        return true;
+    }
+    return err_set(err, ERR_INVALID, "--kv-type must be f16 or q8_0 (got '%s')", value);
+}
+
+static bool option_set(const struct option_row *row, const char *value, struct engine_options *o, struct err *err)
+{
+    void *at = (char *)o + row->offset;
+    switch (row->kind) {
+    case OPTION_FLAG:
+        *(bool *)at = true;
+        return true;
+    case OPTION_TEXT:
+        *(const char **)at = value;
+        return value[0] != '\0' || err_set(err, ERR_INVALID, "%s is empty", row->name);
+    case OPTION_INT:
+        return option_set_int(row, value, at, err);
+    case OPTION_KV:
+        return option_set_kv(value, at, err);
+    case OPTION_LEVEL:
+        return log_level_parse(value, at) ||
+               err_set(err, ERR_INVALID, "--log-level must be error, warn, info or debug (got '%s')", value);
+    }
+    return true;
+}
+
+bool options_parse(int argc, char **argv, struct engine_options *ret_options, struct err *err)
+{
+    struct engine_options o = {
+        .listen = "127.0.0.1:8080", .ready_fd = -1, .gpu_layers = -1, .kv_type = -1, .log_level = LOG_INFO};
+    for (int i = 1; i < argc; i++) {
+        const char *value = NULL;
+        const struct option_row *row = option_find(argv[i], &value);
+        if (row == NULL)
+            return err_set(err, ERR_INVALID, "no option '%s'; see tug-engine --help", argv[i]);
+        if (row->kind == OPTION_FLAG && value != NULL)
+            return err_set(err, ERR_INVALID, "%s takes no value", row->name);
+        if (row->kind != OPTION_FLAG && value == NULL && ++i < argc)
+            value = argv[i];
+        if (row->kind != OPTION_FLAG && value == NULL)
+            return err_set(err, ERR_INVALID, "%s needs a value: %s %s", row->name, row->name, row->arg);
+        if (!option_set(row, value, &o, err))
+            return false;
+    }
+    if (o.model == NULL && !o.help && !o.version)
+        return err_set(err, ERR_INVALID, "--model PATH is missing; see tug-engine --help");
+    *ret_options = o;
+    return true;
+}
+
+void options_help(struct buf *out)
+{
+    buf_add_str(
+        out, "Usage: tug-engine --model PATH [OPTION...]\n\n"
+             "Serve one model with OpenAI's HTTP API. `tug serve` starts it; by hand it is told what to do here.\n\n");
+    for (size_t i = 0; i < sizeof option_rows / sizeof option_rows[0]; i++) {
+        char left[64];
+        const struct option_row *row = &option_rows[i];
+        (void)text_format(left, sizeof left, "%s %s", row->name, row->arg == NULL ? "" : row->arg);
+        buf_printf(out, "  %-28s %s\n", left, row->help);
+    }
+}
