@@ -1,5 +1,4 @@
 /* store/bundle.c: see store.h: `.tug/bundles/HEX/`, relative symlinks into blobs/, made anew at each use. */
-#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -62,8 +61,8 @@ static bool bundle_link(struct store *s, const char *folder, const char *name, c
 static bool bundle_link_weights(struct store *s, const char *folder, const struct model *m, char **ret_path,
                                 struct err *err)
 {
-    _cleanup_free_ const struct descriptor **weights =
-        check_alloc(calloc(m->manifest.n_layers + 1, sizeof(struct descriptor *)));
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
+    const struct descriptor **weights = arena_array(&a, m->manifest.n_layers + 1, sizeof(struct descriptor *));
     size_t n = bundle_weights(m, weights);
     if (n == 0)
         return err_set(err, ERR_UNSUPPORTED, "it has no weights");

@@ -134,7 +134,7 @@ static bool put_check_blob(struct store *s, const struct descriptor *d, struct e
 bool store_put_manifest(struct store *s, const void *bytes, size_t n, const struct reference *name, char *ret_id,
                         struct err *err)
 {
-    struct arena a __attribute__((cleanup(arena_done))) = ARENA_INIT;
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
     struct manifest m;
     char id[DIGEST_TEXT];
     _cleanup_(file_close) int lock = -1;

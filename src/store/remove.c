@@ -187,7 +187,7 @@ bool store_prune(struct store *s, bool all, struct arena *a, struct store_remova
 
 bool store_purge(struct store *s, struct err *err)
 {
-    struct arena a __attribute__((cleanup(arena_done))) = ARENA_INIT;
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
     struct store_removal *list = NULL;
     size_t n = 0;
     uint64_t freed = 0;

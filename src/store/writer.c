@@ -136,12 +136,13 @@ static bool state_rewrite(struct blob_writer *w, struct err *err)
 
 static bool writer_reread(struct blob_writer *w, uint64_t from, uint64_t to, struct err *err)
 {
-    _cleanup_free_ unsigned char *bytes = check_alloc(malloc(READ_BYTES));
+    _cleanup_(buf_done) struct buf room = BUF_INIT(READ_BYTES);
+    char *bytes = buf_reserve(&room, READ_BYTES);
     while (from < to) {
         size_t n = to - from < READ_BYTES ? (size_t)(to - from) : READ_BYTES;
         if (!file_pread(w->p->data, bytes, n, from, w->p->data_path, err))
             return false;
-        writer_hash(w->p, from, bytes, n);
+        writer_hash(w->p, from, (const unsigned char *)bytes, n);
         from += n;
         w->reread += n;
     }
@@ -156,40 +157,48 @@ static void read_whole(const char *path, struct buf *out)
         log_warn("cannot read the state of a partial blob", "path=%s reason=%s", path, err.text);
 }
 
+/* What state says is written; 0 unless it is of this boot, this size. `limit`: nothing behind it can be there. */
+static uint64_t recover_written(const struct blob_writer *w, const struct buf *state, bool *ret_same_file,
+                                uint64_t limit)
+{
+    struct partial_header header;
+    char boot_id[PARTIAL_BOOT_ID];
+    *ret_same_file = true;
+    if (!partial_header_decode(buf_str(state), state->len, &header))
+        return 0;
+    *ret_same_file = header.inode == w->p->inode && strcmp(header.digest, w->p->digest) == 0;
+    boot_id_read(boot_id);
+    bool fresh = *ret_same_file && boot_id[0] != '\0' && strcmp(header.boot_id, boot_id) == 0;
+    return fresh && header.size == w->size ? partial_frontier(buf_str(state), state->len, limit) : 0;
+}
+
 /* Finds out how much of data counts, and brings the hash there. data_bytes: its length before we touched it. */
 static bool writer_recover(struct blob_writer *w, uint64_t data_bytes, struct err *err)
 {
     struct blob_private *p = w->p;
     _cleanup_(buf_done) struct buf state = BUF_INIT(PARTIAL_FILE_MAX);
     _cleanup_(buf_done) struct buf journal = BUF_INIT(PARTIAL_FILE_MAX);
-    struct partial_header header = {.size = 0};
     struct partial_mark mark = {.frontier = 0};
-    char boot_id[PARTIAL_BOOT_ID];
     size_t journal_end = 0;
+    bool same_file = false;
     read_whole(p->state_path, &state);
     read_whole(p->journal_path, &journal);
-    boot_id_read(boot_id);
-    bool known = partial_header_decode(buf_str(&state), state.len, &header);
     uint64_t limit = data_bytes < w->size ? data_bytes : w->size;
-    if (known && (header.inode != p->inode || strcmp(header.digest, p->digest) != 0))
-        limit = 0; /* another file was put there: none of this speaks of it */
-    bool marked = partial_last_mark(buf_str(&journal), journal.len, limit, &mark, &journal_end);
-    bool fresh = known && boot_id[0] != '\0' && strcmp(header.boot_id, boot_id) == 0 && header.size == w->size;
-    uint64_t written = fresh ? partial_frontier(buf_str(&state), state.len, limit) : 0;
-    w->have = written > mark.frontier ? written : mark.frontier;
-    /* What lies behind is damaged, or claims bytes that are gone: it must not be believed later either. */
-    p->journal_len = journal_end;
-    if (!file_truncate(p->journal, p->journal_len, p->journal_path, err))
-        return false;
-    if (marked) {
-        p->synced = mark.frontier;
+    uint64_t written = recover_written(w, &state, &same_file, limit);
+    if (same_file && partial_last_mark(buf_str(&journal), journal.len, limit, &mark, &journal_end)) {
         CHECK(digest_load(&p->hash, mark.hash));
         memcpy(p->mid, mark.hash, sizeof p->mid);
         p->mid_offset = mark.offset;
+        p->synced = mark.frontier;
     }
-    if (!writer_reread(w, p->mid_offset, w->have, err))
+    w->have = written > mark.frontier ? written : mark.frontier;
+    /* What lies behind is damaged, or claims bytes that are gone: it must not be believed later either. */
+    p->journal_len = journal_end;
+    if (!file_truncate(p->journal, p->journal_len, p->journal_path, err) ||
+        !writer_reread(w, p->mid_offset, w->have, err))
         return false;
-    return (fresh && w->have == written && data_bytes == w->size) || state_rewrite(w, err);
+    bool state_is_right = written > 0 && w->have == written && data_bytes == w->size;
+    return state_is_right || state_rewrite(w, err);
 }
 
 /* Room for all of it at once, so that a full disk is known before the first byte. */
