@@ -62,6 +62,7 @@ bool distribution_remote(struct distribution *d, const char *reference, struct a
 
 /* DMR's tar (dmr.md 4.7): push-parsed as it arrives; the model id at the end. */
 struct load;
+/* Blobs are verified as they come; the model appears in load_finish or not at all. After false only load_end. */
 bool load_begin(struct store *s, struct load **ret_l, struct err *err);
 bool load_push(struct load *l, const void *data, size_t n, struct err *err);
 bool load_finish(struct load *l, char ret_id[DIGEST_TEXT], struct err *err);
@@ -71,9 +72,12 @@ void load_end(struct load **l);
 struct export_tar;
 bool export_begin(struct store *s, const struct model *m, struct export_tar **ret_x, struct err *err);
 ssize_t export_read(struct export_tar *x, void *dst, size_t max, struct err *err);
+uint64_t export_bytes(const struct export_tar *x); /* the length of the whole, for Content-Length */
 void export_end(struct export_tar **x);
 
-/* A package made from files (the CLI runs this on its own machine and streams the tar to the daemon). */
+/* A package made from files: equal contents, names and options give an equal id (no times; SOURCE_DATE_EPOCH, when
+ * set, becomes the date of creation). The files are hashed once and read again for the archive (the CLI runs this on
+ * its own machine and streams the tar to the daemon). */
 struct package_spec {
     const char *gguf;            /* path; the first shard takes its siblings along */
     const char *mmproj, *chat_template; /* NULL: none */

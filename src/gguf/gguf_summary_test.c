@@ -35,8 +35,7 @@ static void test_summary(void **state)
     assert_string_equal(c.architecture, "llama");
     assert_string_equal(c.quantization, "MOSTLY_Q4_K_M");
     assert_string_equal(c.parameters, "512");
-    assert_string_equal(c.size, "1.50KiB"
-                                "B");
+    assert_string_equal(c.size, "1.50KiB");
     assert_int_equal(c.context_size, 2048);
     assert_int_equal(c.created_wall_ns, 0);
     assert_int_equal(c.n_gguf, 6);

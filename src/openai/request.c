@@ -33,7 +33,7 @@ static bool request_model(const json_t *body, struct arena *a, struct openai_req
     if (!json_get_string(body, "", "model", &model, err))
         return false;
     if (model != NULL && strlen(model) > LIMIT_REFERENCE_BYTES)
-        return err_param(err, "model", "model is longer than %d bytes", (int)LIMIT_REFERENCE_BYTES);
+        return err_param(err, "model", "`model` is longer than %d bytes", (int)LIMIT_REFERENCE_BYTES);
     if (model != NULL && model[0] != '\0')
         r->model = arena_strdup(a, model);
     return true;
@@ -46,7 +46,7 @@ static bool request_embedding(const json_t *body, struct arena *a, struct openai
         return false;
     r->base64 = strcmp(encoding, "base64") == 0;
     if (!r->base64 && strcmp(encoding, "float") != 0)
-        return err_param(err, "encoding_format", "encoding_format must be \"float\" or \"base64\" (got \"%.64s\")",
+        return err_param(err, "encoding_format", "`encoding_format` must be \"float\" or \"base64\" (got \"%.64s\")",
                          encoding);
     return request_prompts(body, "input", a, r, err);
 }

@@ -117,8 +117,8 @@ static bool best_of(const json_t *body, const struct openai_request *r, struct e
     if (!json_get_int(body, "", "best_of", 1, LIMIT_CHOICES, &best, err))
         return false;
     if (best != r->n)
-        return err_param(err, "best_of", "best_of must equal n (%d) or be left out: picking the best is not supported",
-                         (int)r->n);
+        return err_param(err, "best_of",
+                         "`best_of` must equal n (%d) or be left out: picking the best is not supported", (int)r->n);
     return true;
 }
 
@@ -128,7 +128,7 @@ static bool chat_logprobs(const json_t *body, struct openai_request *r, struct e
     if (!json_get_bool(body, "", "logprobs", &wanted, err))
         return false;
     if (!wanted && r->sampling.top_logprobs > 0)
-        return err_param(err, "top_logprobs", "top_logprobs needs logprobs to be true");
+        return err_param(err, "top_logprobs", "`top_logprobs` needs logprobs to be true");
     if (!wanted)
         r->sampling.top_logprobs = OPENAI_UNSET;
     else if (r->sampling.top_logprobs == OPENAI_UNSET)
@@ -149,13 +149,13 @@ static bool fields_agree(struct openai_request *r, struct err *err)
 {
     struct openai_sampling *s = &r->sampling;
     if (s->max_tokens == 0)
-        return err_param(err, "max_tokens", "max_tokens must be at least 1 (got 0); leave it out for no limit");
+        return err_param(err, "max_tokens", "`max_tokens` must be at least 1 (got 0); leave it out for no limit");
     if (s->max_tokens == -1)
         s->max_tokens = OPENAI_UNSET;
     if (s->seed == -1)
         s->seed = OPENAI_UNSET;
     if (r->echo && s->top_logprobs != OPENAI_UNSET)
-        return err_param(err, "echo", "echo together with logprobs is not supported: leave one of them out");
+        return err_param(err, "echo", "`echo` together with logprobs is not supported: leave one of them out");
     return true;
 }
 
@@ -168,7 +168,7 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
         return true;
     _cleanup_free_ char *text = json_dumps(kwargs, JSON_COMPACT);
     if (text == NULL)
-        return err_param(err, "chat_template_kwargs", "chat_template_kwargs cannot be written as JSON");
+        return err_param(err, "chat_template_kwargs", "`chat_template_kwargs` cannot be written as JSON");
     r->template_kwargs_json = arena_strdup(a, text);
     return true;
 }
@@ -179,7 +179,8 @@ static bool fields_refused(const json_t *body, enum openai_kind kind, struct err
         const struct refused_row *row = &refused_rows[i];
         const json_t *value = json_object_get(body, row->name);
         if ((row->kinds & kind) != 0 && value != NULL && !json_is_null(value) && !row->harmless(value))
-            return err_param(err, row->name, "%s is not supported by this version of Tug: %s", row->name, row->way_out);
+            return err_param(err, row->name, "`%s` is not supported by this version of Tug: %s", row->name,
+                             row->way_out);
     }
     return true;
 }

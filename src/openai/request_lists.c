@@ -10,10 +10,10 @@ static bool stop_add(const json_t *value, const char *path, struct arena *a, con
                      struct err *err)
 {
     if (!json_is_string(value))
-        return err_param(err, path, "%s must be a string (got %s)", path, request_type_name(value));
+        return err_param(err, path, "`%s` must be a string (got %s)", path, request_type_name(value));
     size_t len = json_string_length(value);
     if (len > LIMIT_STOP_BYTES)
-        return err_param(err, path, "%s has %zu bytes, at most %d are taken", path, len, (int)LIMIT_STOP_BYTES);
+        return err_param(err, path, "`%s` has %zu bytes, at most %d are taken", path, len, (int)LIMIT_STOP_BYTES);
     if (len > 0)
         stops[(*n)++] = arena_strndup(a, json_string_value(value), len);
     return true;
@@ -26,11 +26,11 @@ bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *
         return true;
     bool list = json_is_array(value);
     if (!list && !json_is_string(value))
-        return err_param(err, "stop", "stop must be a string or an array of strings (got %s)",
+        return err_param(err, "stop", "`stop` must be a string or an array of strings (got %s)",
                          request_type_name(value));
     size_t count = list ? json_array_size(value) : 1;
     if (count > LIMIT_STOP_STRINGS)
-        return err_param(err, "stop", "stop has %zu entries, at most %d are taken", count, (int)LIMIT_STOP_STRINGS);
+        return err_param(err, "stop", "`stop` has %zu entries, at most %d are taken", count, (int)LIMIT_STOP_STRINGS);
     const char **stops = arena_array(a, count, sizeof *stops);
     size_t n = 0;
     for (size_t i = 0; i < count; i++) {
@@ -54,7 +54,7 @@ bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s
     if (count == 0)
         return true;
     if (count > LIMIT_LOGIT_BIAS)
-        return err_param(err, "logit_bias", "logit_bias has %zu entries, at most %d are taken", count,
+        return err_param(err, "logit_bias", "`logit_bias` has %zu entries, at most %d are taken", count,
                          (int)LIMIT_LOGIT_BIAS);
     struct openai_bias *rows = arena_array(a, count, sizeof *rows);
     size_t n = 0;
@@ -64,7 +64,7 @@ bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s
     {
         struct openai_bias *row = &rows[n++];
         if (!text_to_i64(key, &row->token) || row->token < 0 || row->token > INT32_MAX)
-            return err_param(err, "logit_bias", "logit_bias: \"%.64s\" is not a token id (a whole number in quotes)",
+            return err_param(err, "logit_bias", "`logit_bias`: \"%.64s\" is not a token id (a whole number in quotes)",
                              key);
         if (!json_get_number(map, "logit_bias", key, -100, 100, &row->bias, err))
             return false;

@@ -36,14 +36,14 @@ static bool message_role(struct message *m, struct err *err)
     if (!json_need(m->object, m->where, "role", err) || !json_get_string(m->object, m->where, "role", &role, err))
         return false;
     if (role == NULL)
-        return err_param(err, path, "%s is null; it must be system, user or assistant", path);
+        return err_param(err, path, "`%s` is null; it must be system, user or assistant", path);
     for (size_t i = 0; i < sizeof role_rows / sizeof role_rows[0]; i++) {
         if (strcmp(role, role_rows[i].name) != 0)
             continue;
         m->role = role_rows[i].becomes;
-        return m->role != NULL || err_param(err, path, "%s: %s", path, role_rows[i].why);
+        return m->role != NULL || err_param(err, path, "`%s`: %s", path, role_rows[i].why);
     }
-    return err_param(err, path, "%s must be system, developer, user or assistant (got \"%.64s\")", path, role);
+    return err_param(err, path, "`%s` must be system, developer, user or assistant (got \"%.64s\")", path, role);
 }
 
 /* One part of a content array; assistants may quote their refusals. Appends to `parts`. */
@@ -54,14 +54,14 @@ static bool part_add(const struct message *m, const json_t *part, size_t index, 
     const char *text = NULL;
     (void)text_format(where, sizeof where, "%s.content[%zu]", m->where, index);
     if (!json_is_object(part))
-        return err_param(err, where, "%s must be an object (got %s)", where, request_type_name(part));
+        return err_param(err, where, "`%s` must be an object (got %s)", where, request_type_name(part));
     if (!json_need(part, where, "type", err) || !json_get_string(part, where, "type", &type, err))
         return false;
     bool refusal = type != NULL && strcmp(type, "refusal") == 0 && strcmp(m->role, "assistant") == 0;
     if (type == NULL || (!refusal && strcmp(type, "text") != 0)) {
         char path[96];
         (void)text_format(path, sizeof path, "%s.type", where);
-        return err_param(err, path, "%s: only \"text\" is supported by this version of Tug (got \"%.64s\")", path,
+        return err_param(err, path, "`%s`: only \"text\" is supported by this version of Tug (got \"%.64s\")", path,
                          type == NULL ? "null" : type);
     }
     const char *key = refusal ? "refusal" : "text";
@@ -82,11 +82,11 @@ static json_t *content_take(const struct message *m, struct err *err)
     if (content == NULL || json_is_null(content)) {
         if (strcmp(m->role, "assistant") == 0)
             return json_string("");
-        err_param(err, path, "%s is missing; it must be a string or an array of text parts", path);
+        err_param(err, path, "`%s` is missing; it must be a string or an array of text parts", path);
         return NULL;
     }
     if (!json_is_array(content)) {
-        err_param(err, path, "%s must be a string or an array of text parts (got %s)", path,
+        err_param(err, path, "`%s` must be a string or an array of text parts (got %s)", path,
                   request_type_name(content));
         return NULL;
     }
@@ -104,14 +104,14 @@ static bool message_add(struct message *m, json_t *list, struct err *err)
     const json_t *calls = NULL;
     const char *reasoning = NULL;
     if (!json_is_object(m->object))
-        return err_param(err, m->where, "%s must be an object (got %s)", m->where, request_type_name(m->object));
+        return err_param(err, m->where, "`%s` must be an object (got %s)", m->where, request_type_name(m->object));
     if (!message_role(m, err) || !json_get_array(m->object, m->where, "tool_calls", SIZE_MAX, &calls, err) ||
         !json_get_string(m->object, m->where, "reasoning_content", &reasoning, err))
         return false;
     if (json_array_size(calls) > 0) {
         char path[64];
         (void)text_format(path, sizeof path, "%s.tool_calls", m->where);
-        return err_param(err, path, "%s: tool calls are not supported by this version of Tug", path);
+        return err_param(err, path, "`%s`: tool calls are not supported by this version of Tug", path);
     }
     json_t *content = content_take(m, err);
     if (content == NULL)
@@ -130,7 +130,7 @@ bool request_messages(const json_t *body, struct arena *a, struct openai_request
         return false;
     size_t n = json_array_size(list);
     if (n == 0)
-        return err_param(err, "messages", "messages must have at least one message");
+        return err_param(err, "messages", "`messages` must have at least one message");
     _cleanup_(json_free) json_t *plain = json_array();
     struct message m = {0};
     for (size_t i = 0; i < n; i++) {
@@ -141,7 +141,7 @@ bool request_messages(const json_t *body, struct arena *a, struct openai_request
     }
     _cleanup_free_ char *text = json_dumps(plain, JSON_COMPACT);
     if (text == NULL)
-        return err_param(err, "messages", "messages cannot be written as JSON");
+        return err_param(err, "messages", "`messages` cannot be written as JSON");
     r->messages_json = arena_strdup(a, text);
     r->prefill = strcmp(m.role, "assistant") == 0;
     return true;

@@ -16,16 +16,16 @@ static bool prompt_tokens(const struct prompt_reader *p, const json_t *row, cons
 {
     size_t n = json_array_size(row);
     if (n == 0)
-        return err_param(err, path, "%s is an empty array; it must hold a text or token ids", path);
+        return err_param(err, path, "`%s` is an empty array; it must hold a text or token ids", path);
     int32_t *tokens = arena_array(p->arena, n, sizeof *tokens);
     for (size_t i = 0; i < n; i++) {
         const json_t *v = json_array_get(row, i);
         if (!json_is_integer(v))
-            return err_param(err, path, "%s[%zu] must be a token id, as all of %s (got %s)", path, i, path,
+            return err_param(err, path, "`%s[%zu]` must be a token id, as all of `%s` (got %s)", path, i, path,
                              request_type_name(v));
         json_int_t id = json_integer_value(v);
         if (id < 0 || id > INT32_MAX)
-            return err_param(err, path, "%s[%zu] must be a token id, from 0 (got %" JSON_INTEGER_FORMAT ")", path, i,
+            return err_param(err, path, "`%s[%zu]` must be a token id, from 0 (got %" JSON_INTEGER_FORMAT ")", path, i,
                              id);
         tokens[i] = (int32_t)id;
     }
@@ -40,10 +40,10 @@ static bool prompt_one(const struct prompt_reader *p, const json_t *value, const
     if (json_is_array(value))
         return prompt_tokens(p, value, path, ret, err);
     if (!json_is_string(value))
-        return err_param(err, path, "%s must be a string or an array of token ids (got %s)", path,
+        return err_param(err, path, "`%s` must be a string or an array of token ids (got %s)", path,
                          request_type_name(value));
     if (json_string_length(value) == 0 && !p->empty_text)
-        return err_param(err, path, "%s is an empty string; it must hold text", path);
+        return err_param(err, path, "`%s` is an empty string; it must hold text", path);
     ret->text = arena_strndup(p->arena, json_string_value(value), json_string_length(value));
     return true;
 }
@@ -53,11 +53,11 @@ bool request_prompts(const json_t *body, const char *key, struct arena *a, struc
     const struct prompt_reader p = {key, a, r->kind == OPENAI_COMPLETION};
     const json_t *value = json_object_get(body, key);
     if (value == NULL || json_is_null(value))
-        return err_param(err, key, "%s is missing: a string, strings, token ids, or arrays of token ids", key);
+        return err_param(err, key, "`%s` is missing: a string, strings, token ids, or arrays of token ids", key);
     bool many = json_is_array(value) && json_array_size(value) > 0 && !json_is_number(json_array_get(value, 0));
     size_t n = many ? json_array_size(value) : 1;
     if (n > LIMIT_EMBEDDING_INPUTS)
-        return err_param(err, key, "%s has %zu entries, at most %d are taken", key, n, (int)LIMIT_EMBEDDING_INPUTS);
+        return err_param(err, key, "`%s` has %zu entries, at most %d are taken", key, n, (int)LIMIT_EMBEDDING_INPUTS);
     struct openai_prompt *prompts = arena_array(a, n, sizeof *prompts);
     for (size_t i = 0; i < n; i++) {
         char path[48];

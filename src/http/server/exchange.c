@@ -252,7 +252,7 @@ void *exchange_on_uri(void *listener, const char *uri, struct MHD_Connection *co
     req->body = BUF_INIT(ex->server->config.max_body);
     memcpy(req->id, "req-", 4);
     random_id(req->id + 4, REQUEST_ID_RANDOM);
-    exchange_timeout(ex, TIMEOUT_RECEIVE);
+    exchange_timeout(ex, ex->server->config.receive_timeout_s);
     return ex;
 }
 

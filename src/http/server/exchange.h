@@ -19,7 +19,7 @@
 
 /* Seconds, in libmicrohttpd's sense: without any byte read or written. */
 enum {
-    TIMEOUT_RECEIVE = 15, /* headers and body */
+    TIMEOUT_RECEIVE = 15, /* headers and body, unless configured */
     TIMEOUT_NEVER = 0,    /* while a handler or a stream's read runs */
     TIMEOUT_SEND = 120,   /* a client that does not take what is ready for it */
     TIMEOUT_IDLE = 75,    /* between two requests */

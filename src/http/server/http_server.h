@@ -1,6 +1,6 @@
 /* http/server: an HTTP/1.1 server over libmicrohttpd, on TCP and unix sockets, a thread a connection.
  *
- *   server = http_server_start(&config, err)         threads begin to accept
+ *   http_server_start(&config, &server, err)         threads begin to accept
  *   http_server_refuse_new(server)                   draining: new requests get 503, running ones go on
  *   http_server_stop(server, deadline)               waits for running requests, then cuts them
  *
@@ -18,9 +18,15 @@
  * bytes arrive, the handler after the last one with req->sink_state, and sink.end exactly once.
  *
  * Guards, before any handler: Host must be this machine's name for itself (loopback names, the
- * bound address, allowed_hosts) and Origin, if present, allowed (403, DNS rebinding); the API key
- * if one is set (401); body and header limits (413, 431); 404 and 405 in OpenAI's error shape.
- * HEAD is answered as GET without the body; OPTIONS with an allowed Origin as a CORS preflight.
+ * bound address, allowed_hosts; a unix socket takes any) and Origin, if present, allowed or our own
+ * (403, DNS rebinding); the API key if one is set (401); body and header limits (413, 431); 404 and
+ * 405 in OpenAI's error shape. HEAD is answered as GET without the body; OPTIONS with an allowed
+ * Origin as a CORS preflight. A refused body is read and dropped up to 1 MiB, then the connection is
+ * kept; a larger one is answered at once and cut. What is not HTTP (400) and headers above the
+ * connection's memory of 256 KiB (431) libmicrohttpd answers itself, without our headers.
+ *
+ * Time: 15 s without a byte while a request arrives, 120 s while a client does not take its answer,
+ * 75 s between two requests, none while a handler or a stream's read runs.
  *
  * Path: `//` collapses; percent-decoded once; `..` segments are refused (400).
  */
@@ -67,7 +73,8 @@ struct http_stream {
     void *ctx;
 };
 
-/* Extra headers of the answer; call before http_reply*. */
+/* Extra headers of the answer; call before http_reply*. The name is borrowed; the value is copied, with control
+ * characters as spaces; an empty one leaves the header out. */
 void http_set_header(struct http_request *req, const char *name, const char *value);
 /* The data is copied. */
 void http_reply(struct http_request *req, int status, const char *content_type, const void *data, size_t len);
@@ -98,13 +105,14 @@ struct http_route {
 
 struct http_server_config {
     const struct http_route *routes; /* ends with pattern NULL */
-    const int *listen_fds;           /* already listening; the server closes them */
+    const int *listen_fds;           /* already listening; the server closes them, also when it fails to start */
     size_t n_listen_fds;
     const char *api_key;                /* NULL: none wanted */
     const char *const *allowed_hosts;   /* beside loopback names, NULL-terminated; "*" = any; NULL: none */
     const char *const *allowed_origins; /* beside http(s)://localhost, 127.0.0.1, [::1] with any port */
     const char *server_name;            /* Server header */
     size_t max_body;
+    unsigned receive_timeout_s; /* without a byte of a request that has begun; 0: 15 */
     void *app;
 };
 

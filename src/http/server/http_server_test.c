@@ -314,6 +314,39 @@ static void client_leaves_in_handler(void **state)
     WAIT_FOR(http_server_active(server.server) == 0);
 }
 
+/* ---- time ------------------------------------------------------------------------------------------ */
+
+/* libmicrohttpd counts the time of a handler as the client's inactivity; we must not let it. */
+static void time_limits(void **state)
+{
+    (void)state;
+    struct test_server quick;
+    char answer[4000];
+    test_server_start(&quick, &(struct http_server_config){.routes = routes, .receive_timeout_s = 1});
+    int silent = test_dial(&quick), slow = test_dial(&quick), waits = test_dial(&quick);
+    int body = test_dial(&quick);
+    test_send(silent, "GET /hello HTTP/1.1\r\n");
+    test_send(body, "POST /echo HTTP/1.1\r\n" HOST "Content-Length: 5\r\n\r\na");
+    test_send(waits, "POST /wait?ms=2500 HTTP/1.1\r\n" HOST "Content-Length: 0\r\n\r\n");
+    for (const char *p = "GET /hello HTTP/1.1\r\n" HOST "X: 123456789012345\r\n\r\n"; *p != '\0'; p++) {
+        assert_true(socket_write_all(slow, p, 1, NULL));
+        usleep(40 * 1000);
+    }
+    assert_int_equal(test_read(slow, answer, sizeof answer, 0), 200); /* slow is not silent */
+    assert_int_equal(test_read(waits, answer, sizeof answer, 0), 200);
+    test_read(silent, answer, sizeof answer, 0); /* may be told 408; ends in any case */
+    assert_int_equal(recv(silent, answer, 1, 0), 0);
+    assert_int_equal(test_read(body, answer, sizeof answer, 0), 0);
+    /* between two requests the connection is kept longer */
+    test_send(waits, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(test_read(waits, answer, sizeof answer, 0), 200);
+    usleep(1500 * 1000);
+    test_send(waits, "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+    assert_int_equal(test_read(waits, answer, sizeof answer, 0), 200);
+    close(silent), close(slow), close(waits), close(body);
+    test_server_stop(&quick, CLOCK_SECOND);
+}
+
 /* ---- many, and the end ----------------------------------------------------------------------------- */
 
 static void *one_client(void *arg)
@@ -401,6 +434,7 @@ int main(void)
         cmocka_unit_test(unix_socket_answers_too),
         cmocka_unit_test(client_leaves_in_body),
         cmocka_unit_test(client_leaves_in_handler),
+        cmocka_unit_test(time_limits),
         cmocka_unit_test(serves_200_at_once),
         cmocka_unit_test(draining_refuses_new_and_finishes_old),
         cmocka_unit_test(stopping_cuts_what_does_not_end),

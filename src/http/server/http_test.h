@@ -7,6 +7,7 @@
 #include "platform/socket.h"
 
 #include <dirent.h>
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -53,12 +54,17 @@ static inline size_t test_count_dir(const char *path)
         assert_true(condition);                                                                                        \
     } while (0)
 
+static inline void *test_nothing(void *arg) { return arg; }
+
 static inline void test_server_start(struct test_server *t, const struct http_server_config *base)
 {
     struct err err = ERR_INIT;
     int fds[2];
     struct http_server_config config = *base;
+    pthread_t first; /* a sanitizer's own thread comes with the first one */
     memset(t, 0, sizeof *t);
+    assert_int_equal(pthread_create(&first, NULL, test_nothing, NULL), 0);
+    pthread_join(first, NULL);
     t->fds = test_count_dir("/proc/self/fd");
     t->threads = test_count_dir("/proc/self/task");
     snprintf(t->dir, sizeof t->dir, "/tmp/tug-http-XXXXXX");
@@ -83,7 +89,7 @@ static inline void test_server_stop(struct test_server *t, int64_t grace_ns)
     http_server_stop(t->server, clock_now_ns() + grace_ns);
     unlink(t->unix_path);
     rmdir(t->dir);
-    assert_int_equal(test_count_dir("/proc/self/fd"), t->fds);
+    assert_true(test_count_dir("/proc/self/fd") <= t->fds); /* fewer: another server's connections have ended */
     WAIT_FOR(test_count_dir("/proc/self/task") == t->threads);
 }
 

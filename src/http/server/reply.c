@@ -16,6 +16,8 @@
 
 void http_set_header(struct http_request *req, const char *name, const char *value)
 {
+    if (value[0] == '\0') /* libmicrohttpd knows no empty ones */
+        return;
     struct reply_header *h = arena_alloc(&req->arena, sizeof *h);
     char *clean = arena_strdup(&req->arena, value);
     for (char *p = clean; *p != '\0'; p++) /* a value from outside must not begin a header of its own */

@@ -29,12 +29,13 @@ static size_t server_keep_escapes(void *ctx, struct MHD_Connection *connection, 
 static struct MHD_Daemon *server_daemon(struct http_listener *l, int fd, unsigned max_connections)
 {
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
-    return MHD_start_daemon(
-        flags, 0, NULL, NULL, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd, MHD_OPTION_NOTIFY_COMPLETED,
-        exchange_on_completed, l, MHD_OPTION_URI_LOG_CALLBACK, exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK,
-        server_keep_escapes, NULL, MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES,
-        MHD_OPTION_CONNECTION_LIMIT, max_connections, MHD_OPTION_CONNECTION_TIMEOUT, (unsigned)TIMEOUT_RECEIVE,
-        MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
+    return MHD_start_daemon(flags, 0, NULL, NULL, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd,
+                            MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, l, MHD_OPTION_URI_LOG_CALLBACK,
+                            exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
+                            max_connections, MHD_OPTION_CONNECTION_TIMEOUT, l->server->config.receive_timeout_s,
+                            MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
+                            MHD_OPTION_END);
 }
 
 static void server_free(struct http_server *s)
@@ -54,6 +55,8 @@ static struct http_server *server_new(const struct http_server_config *config)
     pthread_condattr_t monotonic;
     s->config = *config;
     s->config.listen_fds = NULL;
+    if (s->config.receive_timeout_s == 0)
+        s->config.receive_timeout_s = TIMEOUT_RECEIVE;
     s->n_listeners = config->n_listen_fds;
     s->listeners = check_alloc(calloc(s->n_listeners, sizeof *s->listeners));
     CHECK(pthread_condattr_init(&monotonic) == 0);
