@@ -167,10 +167,24 @@ static bool pull_check_space(struct pull *p, struct err *err)
     return store_check_space(p->store, missing, err);
 }
 
-/* The config is small and not one of the layers that people watch, but it is fetched and verified like one. */
+/* First, since it is small: a config that nobody could read later is not worth the weights. */
+static bool pull_config(struct pull *p, struct err *err)
+{
+    const struct descriptor *d = &p->manifest.config;
+    _cleanup_(buf_done) struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
+    struct model_config config;
+    if (d->size > LIMIT_MANIFEST_BYTES)
+        return err_set(err, ERR_TOO_LARGE, "the config of %s has %llu bytes; at most %d are read", p->task->ref.text,
+                       (unsigned long long)d->size, (int)LIMIT_MANIFEST_BYTES);
+    return transfer_blob(&p->transfer, d, err) &&
+           store_blob_read(p->store, d->digest, LIMIT_MANIFEST_BYTES, &bytes, err) &&
+           (model_config_read(d->media_type, buf_str(&bytes), bytes.len, &p->arena, &config, err) ||
+            err_while(err, "the config of %s", p->task->ref.text));
+}
+
 static bool pull_blobs(struct pull *p, struct err *err)
 {
-    if (!pull_check_space(p, err) || !transfer_blob(&p->transfer, &p->manifest.config, err))
+    if (!pull_check_space(p, err) || !pull_config(p, err))
         return false;
     for (size_t i = 0; i < p->manifest.n_layers; i++)
         if (!transfer_blob(&p->transfer, &p->manifest.layers[i], err))
