@@ -14,7 +14,7 @@ static struct {
     struct test_server daemon, engine;
     struct testing *store;
     struct api api;
-    atomic_int uses, releases, cancelled;
+    atomic_int uses, releases, waiting, cancelled;
     enum backend_mode mode;
     char as[600];
 } world;
@@ -84,6 +84,7 @@ static void engine_stream(struct http_request *req, const char *type, const char
 static void engine_wait(struct http_request *req)
 {
     struct socket_wait wait = {.fd = req->client_fd, .want = SOCKET_CLOSED};
+    atomic_fetch_add(&world.waiting, 1);
     socket_wait(&wait, 1, clock_now_ns() + 20 * CLOCK_SECOND);
     atomic_fetch_add(&world.cancelled, wait.got != 0);
     http_reply(req, 200, "application/json", "{}", 2);
@@ -262,6 +263,8 @@ static void leaving_client_stops_the_engine(void **state)
                  strlen(scripts[i]) + 29, scripts[i]);
         test_send(fd, request);
         WAIT_FOR(atomic_load(&world.uses) == uses + 1);
+        if (i == 0)
+            WAIT_FOR(atomic_load(&world.waiting) == 1);
         close(fd);
         if (i == 0)
             WAIT_FOR(atomic_load(&world.cancelled) == cancelled + 1);
