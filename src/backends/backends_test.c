@@ -4,7 +4,7 @@
  * MODE-WEIGHTS[-ACTUAL] (MiB) says how it behaves, what the header predicts and what it reports.
  * The store and the GGUF reader are replaced by a few lines here, so that sizes can be anything.
  */
-#include "backends/backends.h"
+#include "backends/backend.h"
 
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -141,13 +141,13 @@ void store_unpin(struct store *s, const char *id)
 bool store_bundle(struct store *s, const struct model *m, struct store_bundle *ret, struct err *err)
 {
     (void)s;
+    if (text_starts(m->names[0], "nobundle"))
+        return err_set(err, ERR_NOT_FOUND, "its blob is gone");
     pthread_mutex_lock(&pins_lock);
     bundles++;
     if (bundles > most_bundles)
         most_bundles = bundles;
     pthread_mutex_unlock(&pins_lock);
-    if (text_starts(m->names[0], "nobundle"))
-        return err_set(err, ERR_NOT_FOUND, "its blob is gone");
     *ret =
         (struct store_bundle){.model = text_starts(m->names[0], "noweights") ? NULL : strdup(m->names[0]),
                               .chat_template = text_starts(m->names[0], "args") ? strdup("/t/template.jinja") : NULL};
@@ -348,6 +348,24 @@ static pid_t pid_of(const char *name)
     return info.pid;
 }
 
+/* Signals may come now: its first words are in its log. */
+static pid_t pid_of_begun(const char *name)
+{
+    char path[256];
+    struct model m = model_of(&name);
+    pid_t pid = pid_of(name);
+    snprintf(path, sizeof path, "%s/engine-%.12s.log", fix.log_dir, digest_hex(m.id));
+    for (int64_t deadline = clock_now_ns() + 20 * CLOCK_SECOND; clock_now_ns() < deadline; pause_ms(1)) {
+        struct buf text = BUF_INIT(65536);
+        bool begun = file_read_all(path, text.max, &text, NULL) && strstr(buf_str(&text), "fake engine for") != NULL;
+        buf_done(&text);
+        if (begun)
+            return pid;
+    }
+    fail_msg("the engine for %s says nothing", name);
+    return 0;
+}
+
 /* A request on a thread of its own. */
 struct asker {
     const char *name;
@@ -369,6 +387,24 @@ static void ask_begin(struct asker *a, const char *name, int cancel_fd)
 {
     *a = (struct asker){.name = name, .cancel_fd = cancel_fd};
     pthread_create(&a->thread, NULL, ask, a);
+}
+
+/* Until so many wait for it. */
+static void wait_for_waiters(const char *name, size_t wanted)
+{
+    struct model m = model_of(&name);
+    int64_t deadline = clock_now_ns() + 20 * CLOCK_SECOND;
+    for (size_t n = 0; n != wanted; pause_ms(1)) {
+        n = 0;
+        pthread_mutex_lock(&fix.b->lock);
+        for (size_t i = 0; i < fix.b->n_known; i++)
+            if (strcmp(fix.b->known[i]->id, m.id) == 0)
+                for (const struct waiter *w = fix.b->known[i]->waiters; w != NULL; w = w->next)
+                    n++;
+        pthread_mutex_unlock(&fix.b->lock);
+        if (clock_now_ns() > deadline)
+            fail_msg("%zu wait for %s, not %zu", n, name, wanted);
+    }
 }
 
 static void ask_end(struct asker *a) { pthread_join(a->thread, NULL); }
@@ -425,7 +461,8 @@ static void test_readiness_wakes_all(void **state)
     start(&o);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-10", -1);
-    pid_t pid = pid_of("slow-10");
+    pid_t pid = pid_of_begun("slow-10");
+    wait_for_waiters("slow-10", ARRAY_LEN(askers));
     assert_int_equal(state_of("slow-10", NULL), BACKEND_IS_LOADING);
     kill(pid, SIGUSR1);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
@@ -450,7 +487,7 @@ static void test_leaving_does_not_abort(void **state)
     start(&o);
     socket_pair(client, NULL);
     ask_begin(&asker, "slow-10", client[0]);
-    pid_t pid = pid_of("slow-10");
+    pid_t pid = pid_of_begun("slow-10");
     close(client[1]);
     ask_end(&asker);
     close(client[0]);
@@ -472,8 +509,8 @@ static void test_arguments(void **state)
         "--listen unix:/tmp/backends_test.",
         "--ready-fd 3 ",
         "--alias args-10 ",
-        "--chat-template /t/template.jinja ",
-        "--context 256 ",
+        "--chat-template-file /t/template.jinja ",
+        "--ctx-size 256 ",
         "--parallel 4 ",
         "--threads 2 ",
         "key= ",
@@ -487,7 +524,6 @@ static void test_arguments(void **state)
     start(&o);
     assert_false(use("args-10", -1, &u, &err));
     unsetenv("TUG_API_KEY");
-    buf_done(&(struct buf){0});
     text_format(err.text + strlen(err.text), sizeof err.text - strlen(err.text), " ");
     for (size_t i = 0; i < ARRAY_LEN(wanted); i++)
         if (strstr(err.text, wanted[i]) == NULL)
@@ -528,13 +564,11 @@ static void test_failure_reaches_all_waiters(void **state)
     start(&o);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++)
         ask_begin(&askers[i], "slow-20", -1);
-    pid_t pid = pid_of("slow-20");
-    while (most_bundles == 0 || bundles > 0)
-        pause_ms(1);
+    pid_t pid = pid_of_begun("slow-20");
+    wait_for_waiters("slow-20", ARRAY_LEN(askers));
     kill(pid, SIGSEGV);
     for (size_t i = 0; i < ARRAY_LEN(askers); i++) {
         ask_end(&askers[i]);
-        /* One that came after the crash began a load of its own: end it likewise. */
         assert_false(askers[i].ok);
         assert_int_equal(askers[i].err.code, ERR_ENGINE);
         assert_non_null(strstr(askers[i].err.text, "signal 11"));
@@ -803,7 +837,7 @@ static void test_context_gives_way(void **state)
     o.memory_bytes = 100 * MIB; /* 16384 tokens alone are 64 MiB here */
     start(&o);
     assert_false(use("args-30", -1, &u, &err));
-    assert_non_null(strstr(err.text, "--context 4096 "));
+    assert_non_null(strstr(err.text, "--ctx-size 4096 "));
 }
 
 #if !defined(__SANITIZE_THREAD__) && !defined(__SANITIZE_ADDRESS__)
@@ -950,7 +984,7 @@ static void *traffic(void *arg)
     static const char *const names[] = {"ready-101", "ready-102", "ready-103", "ready-104", "fail-50"};
     unsigned seed = (unsigned)(uintptr_t)arg;
     for (int i = 0; i < TRAFFIC_USES; i++) {
-        const char *name = names[rand_r(&seed) % ARRAY_LEN(names)];
+        const char *name = names[(size_t)rand_r(&seed) % ARRAY_LEN(names)];
         struct backend_use u = {0};
         struct err err = ERR_INIT;
         if (use(name, -1, &u, &err)) {
