@@ -6,7 +6,7 @@
  *   while ((n = http_call_read(call, dst, max, err)) > 0) ...        0: complete; -1: cut, stalled, cancelled
  *   http_call_close(&call);
  *
- * Redirects are never followed here (the caller decides: http/client/redirect rules are in registry/).
+ * Redirects are never followed here: http_follow.h does that, by our rules.
  * HTTP/1.1 only (libcurl would put parallel ranges on one HTTP/2 connection). No Content-Encoding.
  * A body shorter than its Content-Length is -1 with ERR_UNREACHABLE, never 0. Connections are
  * kept and reused within one http_pool. Proxies come from the environment (HTTPS_PROXY, NO_PROXY), never for loopback
