@@ -124,7 +124,6 @@ static void refusing(void **state)
         {"create: from is a number", "POST", "/models/create", "{\"from\":1}", 400, "\"param\":\"from\""},
         {"create: from is null", "POST", "/models/create", "{\"from\":null}", 400, "\"param\":\"from\""},
         {"create: not a name", "POST", "/models/create", "{\"from\":\"a b\"}", 400, "a b"},
-        {"create: nobody answers", "POST", "/models/create", "{\"from\":\"localhost:1/a/b\"}", 502, "localhost:1"},
         {"push: not here", "POST", "/models/none/push", "", 404, "'none' is not here"},
         {"push: not JSON", "POST", "/models/smollm2/push", "x", 400, "invalid_request_error"},
         {"tag: no target", "POST", "/models/smollm2/tag?repo=x", "", 400, "missing repo or tag query parameter"},
@@ -146,6 +145,29 @@ static void refusing(void **state)
             strstr(answer, "{\"error\":{\"message\":\"") == NULL)
             fail_msg("%s: %d, %s", rows[i].name, status, answer);
     }
+}
+
+/* Retries are told as they happen; a client that leaves ends its watching at once. */
+static void leaving_a_pull(void **state)
+{
+    (void)state;
+    char answer[10000] = "";
+    size_t n = 0;
+    int fd = test_dial(&world.server);
+    test_send(fd, "POST /models/create HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
+                  "Content-Length: 24\r\n\r\n{\"from\":\"localhost:1/a\"}");
+    while (strstr(answer, "{\"type\":\"warning\",\"message\":\"") == NULL) {
+        ssize_t got = recv(fd, answer + n, sizeof answer - 1 - n, 0);
+        assert_true(got > 0);
+        n += (size_t)got;
+        answer[n] = '\0';
+    }
+    assert_int_equal(strncmp(answer, "HTTP/1.1 200 OK", 15), 0);
+    assert_non_null(strstr(answer, "Content-Type: application/json\r\n"));
+    int64_t start = clock_now_ns();
+    close(fd);
+    WAIT_FOR(http_server_active(world.server.server) == 0);
+    assert_true(clock_now_ns() - start < 2 * CLOCK_SECOND);
 }
 
 /* The tar that export gives is one that load takes. */
@@ -246,8 +268,8 @@ static void logs(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reading),          cmocka_unit_test(refusing), cmocka_unit_test(tar_out_and_in),
-        cmocka_unit_test(naming_and_going), cmocka_unit_test(logs),
+        cmocka_unit_test(reading),        cmocka_unit_test(refusing),         cmocka_unit_test(leaving_a_pull),
+        cmocka_unit_test(tar_out_and_in), cmocka_unit_test(naming_and_going), cmocka_unit_test(logs),
     };
     log_init("test", LOG_ERROR);
     return cmocka_run_group_tests(tests, set_up, tear_down);
