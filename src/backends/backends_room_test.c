@@ -78,6 +78,19 @@ static void test_all_in_use(void **state)
     backends_release(fix.b, &small);
 }
 
+/* No time to wait: what fits is loaded, what does not is refused at once. */
+static void test_no_time_to_wait(void **state)
+{
+    (void)state;
+    struct backends_options o = options();
+    o.memory_bytes = 300 * MIB;
+    o.wait_ns = 0;
+    start(&o);
+    struct backend_use used = use_ok("ready-200");
+    use_fails("ready-201", ERR_UNAVAILABLE, "no room for ready-201");
+    backends_release(fix.b, &used);
+}
+
 static void test_waiter_for_room_leaves(void **state)
 {
     (void)state;
@@ -211,6 +224,7 @@ int main(int argc, char **argv)
         TEST(test_kept_ones_leave_last),
         TEST(test_measured_memory_counts),
         TEST(test_all_in_use),
+        TEST(test_no_time_to_wait),
         TEST(test_waiter_for_room_leaves),
         TEST(test_larger_than_everything),
         TEST(test_context_gives_way),
