@@ -43,6 +43,8 @@ const char *process_env(const char *name); /* NULL or non-empty */
 /* Threads with a small stack (0: the system's default); name of at most 15 characters. ret_thread: pthread_t *, or NULL.
  * Detached threads are counted by their owner. */
 bool process_thread(const char *name, void *(*run)(void *), void *arg, size_t stack_bytes, int detached, void *ret_thread, struct err *err);
+/* Lets us have as many descriptors as the system allows, at most `most`; how many that is. */
+uint64_t process_raise_files(uint64_t most);
 unsigned process_cpus(void); /* that we may use, cgroup quota included */
 
 #endif

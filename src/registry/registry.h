@@ -24,9 +24,9 @@
 struct registry;
 
 struct registry_options {
-    const char *bearer_token;         /* replaces all other credentials; NULL: none */
-    const char *const *insecure;      /* host[:port], NULL-terminated; NULL: none (loopback is always allowed) */
-    const char *const *mirrors;       /* of Docker Hub, pull only */
+    const char *bearer_token;    /* replaces all other credentials; NULL: none */
+    const char *const *insecure; /* host[:port], NULL-terminated; NULL: none (loopback is always allowed) */
+    const char *const *mirrors;  /* of Docker Hub, pull only */
     int cancel_fd;
     /* Called with a sentence before a wait ("registry asks to wait 2 s"); may be NULL. */
     void (*notice)(void *ctx, const char *text);
@@ -43,14 +43,17 @@ bool registry_open(const char *host, const struct registry_options *options, str
 void registry_close(struct registry **r);
 
 /* `which`: tag or digest. Only the digest, by HEAD (free at Docker Hub), GET where HEAD has none. */
-bool registry_resolve(struct registry *r, const char *repo, const char *which, char ret_digest[DIGEST_TEXT], struct err *err);
+bool registry_resolve(struct registry *r, const char *repo, const char *which, char ret_digest[DIGEST_TEXT],
+                      struct err *err);
 /* ERR_NOT_FOUND, ERR_UNAUTHORIZED; HTML or other nonsense: ERR_PROTOCOL. A digest asked for must match the bytes. */
-bool registry_get_manifest(struct registry *r, const char *repo, const char *which, struct registry_manifest *ret_m, struct err *err);
+bool registry_get_manifest(struct registry *r, const char *repo, const char *which, struct registry_manifest *ret_m,
+                           struct err *err);
 void registry_manifest_done(struct registry_manifest *m);
 
 /* The content from `offset` on. Asks for a range when offset > 0; *ret_from is where the body really starts: offset
  * (206 checked exactly), or 0 when the server ignores ranges. */
-bool registry_open_blob(struct registry *r, const char *repo, const char *digest, uint64_t offset, uint64_t size, uint64_t *ret_from, struct http_call **ret_call, struct err *err);
+bool registry_open_blob(struct registry *r, const char *repo, const char *digest, uint64_t offset, uint64_t size,
+                        uint64_t *ret_from, struct http_call **ret_call, struct err *err);
 
 bool registry_has_blob(struct registry *r, const char *repo, const char *digest, bool *ret_has, struct err *err);
 /* HEAD, mount from `mount_from` (NULL: no try), else POST + one PUT. read gives bytes from any offset on (it is called
@@ -63,6 +66,7 @@ struct registry_upload {
     void *ctx;
 };
 bool registry_push_blob(struct registry *r, const struct registry_upload *up, struct err *err);
-bool registry_put_manifest(struct registry *r, const char *repo, const char *which, const char *media_type, const void *bytes, size_t n, struct err *err);
+bool registry_put_manifest(struct registry *r, const char *repo, const char *which, const char *media_type,
+                           const void *bytes, size_t n, struct err *err);
 
 #endif
