@@ -1,3 +1,4 @@
+# shellcheck shell=bash disable=SC2034
 # lock.sh: what scripts/llama, scripts/setup and scripts/starter share: the
 # cache, the pins of deps.lock, and folders that are either whole or not there.
 # Sourced by bash after `set -eu`; $0 is the script it speaks for.

@@ -2,7 +2,6 @@
 #include "api/log_ring.h"
 
 #include "base/check.h"
-#include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/socket.h"
 
@@ -108,11 +107,12 @@ bool log_ring_read_open(struct log_ring *ring, enum log_follow follow, struct lo
     return true;
 }
 
-/* What is there now, at most max bytes. */
-static size_t reader_take(struct log_reader *reader, char *dst, size_t max)
+size_t log_ring_read(struct log_reader *reader, char *dst, size_t max)
 {
     struct log_ring *r = reader->ring;
     size_t n = 0;
+    if (reader->wake[0] >= 0)
+        socket_drain(reader->wake[0]);
     pthread_mutex_lock(&r->lock);
     if (reader->at < r->begin) {
         reader->at = r->begin;
@@ -126,25 +126,15 @@ static size_t reader_take(struct log_reader *reader, char *dst, size_t max)
     uint64_t there = r->end - reader->at;
     size_t some = there < max - n ? (size_t)there : max - n;
     ring_get(r, reader->at, dst + n, some);
+    const char *last = memrchr(dst + n, '\n', some);
+    if (last != NULL)
+        some = (size_t)(last - (dst + n)) + 1;
     reader->at += some;
     pthread_mutex_unlock(&r->lock);
     return n + some;
 }
 
-size_t log_ring_read(struct log_reader *reader, char *dst, size_t max, int cancel_fd)
-{
-    for (;;) {
-        size_t n = reader_take(reader, dst, max);
-        if (n > 0 || reader->wake[0] < 0)
-            return n;
-        struct socket_wait waits[] = {{.fd = reader->wake[0], .want = SOCKET_READABLE},
-                                      {.fd = cancel_fd, .want = SOCKET_CLOSED}};
-        socket_wait(waits, ARRAY_LEN(waits), CLOCK_FOREVER);
-        if (waits[1].got != 0)
-            return 0;
-        socket_drain(reader->wake[0]);
-    }
-}
+int log_ring_wake_fd(const struct log_reader *reader) { return reader->wake[0]; }
 
 void log_ring_read_close(struct log_reader **reader)
 {

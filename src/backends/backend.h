@@ -5,7 +5,7 @@
  *   backends.c   the calls of backends.h         state.c   the table, and the one writer of `state`
  *   loop.c       the thread: waits, timers       act.c     what the table's rows do
  *   spawn.c      starting and ending a process   words.c   its stderr: a ring and a log file
- *   fit.c        memory: plans, room, who leaves metrics.c Prometheus text
+ *   fit.c        memory: plans, room, who leaves metrics.c, metrics_merge.c   Prometheus text
  *
  * What is in struct engine belongs to the backends thread; all else is under backends.lock. Under the
  * lock nobody waits for anything but a process being started; files and upstreams are read outside.
@@ -196,12 +196,14 @@ void words_end(struct words *w);
 /* ---- loop.c */
 void *backends_main(void *backends);
 
-/* ---- metrics.c, beside backends_metrics: for its test */
+/* ---- metrics_merge.c */
 struct metrics_merge;
 struct metrics_merge *metrics_merge_new(void);
 /* Adds one engine's text; each sample gets label model="…". What is not Prometheus text is left out. */
 void metrics_merge_add(struct metrics_merge *mm, const char *text, const char *model);
 bool metrics_merge_write(const struct metrics_merge *mm, struct buf *out); /* one group a metric */
 void metrics_merge_free(struct metrics_merge **mm);
+/* In quotes; backslash, quote and line end are escaped. */
+bool metrics_label_value(struct buf *out, const char *s);
 
 #endif

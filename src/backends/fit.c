@@ -18,8 +18,8 @@
 #define MIB ((uint64_t)1024 * 1024)
 
 enum {
-    CONTEXT_DEFAULT = 16384, /* tokens for all sequences, where nobody says: long models claim 128 Ki and more */
-    CONTEXT_LEAST = 2048,    /* what a default is halved down to where memory is short */
+    CONTEXT_DEFAULT = 8192, /* tokens for all sequences, where nobody says: long models claim 128 Ki and more */
+    CONTEXT_LEAST = 1024,   /* what a default is halved down to where memory is short */
 };
 static const uint64_t engine_own_bytes = 48 * MIB; /* the program, its libraries, threads and buffers */
 
@@ -77,16 +77,21 @@ static void plan_add_up(struct backend_plan *plan, const struct gguf_needs *need
     plan->need_bytes = add(add(plan->weights_bytes, plan->kv_bytes), plan->rest_bytes);
 }
 
-/* Who asks for a context gets it or an error; a default gives way to memory. */
+/* Who asks for a context gets it or an error; a default gives way to memory. An artifact's -1 asks for all that the
+ * model was trained for, as far as memory goes. What an encoder needs follows from its inputs: the engine decides. */
 static bool plan_context(struct backends *b, const struct model *m, struct backend_plan *plan, struct err *err)
 {
     int64_t asked = b->options.context_size > 0 ? b->options.context_size : m->config.context_size;
+    int64_t context = asked > 0 ? asked : CONTEXT_DEFAULT;
     struct gguf_needs needs;
-    if (!shards_needs(plan->model, asked > 0 ? (uint64_t)asked : CONTEXT_DEFAULT, &needs, err))
+    if (!shards_needs(plan->model, (uint64_t)context, &needs, err))
         return false;
-    plan->context = asked > 0 ? asked : CONTEXT_DEFAULT;
-    if (asked <= 0 && needs.embedding_model && needs.context_train > 0 && needs.context_train < CONTEXT_DEFAULT)
-        plan->context = (int64_t)needs.context_train;
+    if (asked < 0 && needs.context_train > 0 && needs.context_train <= INT32_MAX) {
+        context = (int64_t)needs.context_train;
+        if (!shards_needs(plan->model, (uint64_t)context, &needs, err))
+            return false;
+    }
+    plan->context = context;
     plan_add_up(plan, &needs);
     while (asked <= 0 && plan->need_bytes > b->budget_bytes && plan->context / 2 >= CONTEXT_LEAST) {
         plan->context /= 2;
@@ -94,6 +99,8 @@ static bool plan_context(struct backends *b, const struct model *m, struct backe
             return false;
         plan_add_up(plan, &needs);
     }
+    if (asked <= 0 && needs.embedding_model)
+        plan->context = 0;
     return true;
 }
 

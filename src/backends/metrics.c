@@ -1,8 +1,7 @@
 /* backends/metrics.c: Prometheus text: our own numbers, and those of all engines with a label that says whose.
  *
- * The text format wants all samples of a metric in one group, so the engines' texts are taken apart
- * by metric and written together. Engines are asked outside the lock, as any other caller would
- * ask them; one that does not answer within a moment is left out.
+ * Engines are asked outside the lock, as any other caller would ask them; one that does not answer
+ * within a moment is left out.
  */
 #include "backends/backend.h"
 #include "base/check.h"
@@ -14,8 +13,6 @@
 #include <string.h>
 
 #define ENGINE_ANSWER_NS (2 * CLOCK_SECOND)
-
-/* ---- our own -------------------------------------------------------------------------------- */
 
 static uint64_t value_starts(const struct backend *be) { return be->starts; }
 static uint64_t value_crashes(const struct backend *be) { return be->crashes; }
@@ -43,21 +40,6 @@ static const struct own_metric {
     {"tug_engine_waiting", "gauge", "Requests that wait for the engine.", value_waiting, ""},
 };
 
-/* A label's value: backslash, quote and line end are escaped. */
-static bool add_label_value(struct buf *out, const char *s)
-{
-    bool ok = buf_add_char(out, '"');
-    for (; *s != '\0'; s++) {
-        if (*s == '\\' || *s == '"')
-            ok = ok && buf_add_char(out, '\\') && buf_add_char(out, *s);
-        else if (*s == '\n')
-            ok = ok && buf_add_str(out, "\\n");
-        else
-            ok = ok && buf_add_char(out, *s);
-    }
-    return ok && buf_add_char(out, '"');
-}
-
 static bool write_single(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
 {
     return buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n%s %llu\n", name, help, name, type, name,
@@ -79,151 +61,11 @@ static bool write_own(const struct backends *b, struct buf *out)
         ok = ok && buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", own->name, own->help, own->name, own->type);
         for (size_t i = 0; i < b->n_known && ok; i++)
             if (b->known[i]->generation > 0)
-                ok = buf_printf(out, "%s{model=", own->name) && add_label_value(out, b->known[i]->name) &&
+                ok = buf_printf(out, "%s{model=", own->name) && metrics_label_value(out, b->known[i]->name) &&
                      buf_printf(out, "} %llu%s\n", (unsigned long long)own->value(b->known[i]), own->scale);
     }
     return ok;
 }
-
-/* ---- the engines' --------------------------------------------------------------------------- */
-
-struct family {
-    char name[128];
-    struct buf head, samples; /* HELP and TYPE lines; the samples with their label */
-};
-
-struct metrics_merge {
-    struct family families[LIMIT_METRIC_FAMILIES];
-    size_t n;
-};
-
-struct metrics_merge *metrics_merge_new(void) { return check_alloc(calloc(1, sizeof(struct metrics_merge))); }
-
-void metrics_merge_free(struct metrics_merge **mm)
-{
-    for (size_t i = 0; *mm != NULL && i < (*mm)->n; i++) {
-        buf_done(&(*mm)->families[i].head);
-        buf_done(&(*mm)->families[i].samples);
-    }
-    free(*mm);
-    *mm = NULL;
-}
-
-static size_t name_length(const char *s)
-{
-    return strspn(s, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ_:0123456789");
-}
-
-static struct family *family_find(struct metrics_merge *mm, const char *name, size_t len)
-{
-    for (size_t i = 0; i < mm->n; i++)
-        if (strlen(mm->families[i].name) == len && memcmp(mm->families[i].name, name, len) == 0)
-            return &mm->families[i];
-    return NULL;
-}
-
-/* A histogram's and a summary's samples have names of their own. */
-static struct family *family_of_sample(struct metrics_merge *mm, const char *name, size_t len)
-{
-    static const char *const endings[] = {"", "_bucket", "_sum", "_count"};
-    for (size_t i = 0; i < ARRAY_LEN(endings); i++) {
-        size_t cut = strlen(endings[i]);
-        if (len <= cut || memcmp(name + len - cut, endings[i], cut) != 0)
-            continue;
-        struct family *f = family_find(mm, name, len - cut);
-        if (f != NULL)
-            return f;
-    }
-    return NULL;
-}
-
-static struct family *family_add(struct metrics_merge *mm, const char *name, size_t len)
-{
-    if (mm->n == LIMIT_METRIC_FAMILIES || len == 0 || len >= sizeof mm->families[0].name)
-        return NULL;
-    struct family *f = &mm->families[mm->n++];
-    memcpy(f->name, name, len);
-    f->name[len] = '\0';
-    f->head = BUF_INIT(4096);
-    f->samples = BUF_INIT(LIMIT_BACKENDS * 65536);
-    return f;
-}
-
-/* "# HELP name text", "# TYPE name type": the first engine's word counts. Other comments are dropped. */
-static void merge_comment(struct metrics_merge *mm, const char *line, size_t len)
-{
-    if (!text_starts(line, "# HELP ") && !text_starts(line, "# TYPE "))
-        return;
-    const char *name = line + strlen("# HELP ");
-    size_t n = name_length(name);
-    struct family *f = family_find(mm, name, n);
-    if (f == NULL)
-        f = family_add(mm, name, n);
-    if (f == NULL || n == 0)
-        return;
-    if (f->head.len > 0 && strstr(f->head.data, line[2] == 'H' ? "# HELP " : "# TYPE ") != NULL)
-        return;
-    buf_add(&f->head, line, len);
-    buf_add_char(&f->head, '\n');
-}
-
-/* `name value` and `name{labels} value` become `name{model="…",labels} value`. */
-static void merge_sample(struct metrics_merge *mm, const char *line, const char *model)
-{
-    size_t n = name_length(line);
-    const char *rest = line + n;
-    if (n == 0 || (*rest != '{' && *rest != ' ' && *rest != '\t'))
-        return;
-    struct family *f = family_of_sample(mm, line, n);
-    if (f == NULL)
-        f = family_add(mm, line, n);
-    if (f == NULL)
-        return;
-    size_t before = f->samples.len;
-    bool ok =
-        buf_add(&f->samples, line, n) && buf_add_str(&f->samples, "{model=") && add_label_value(&f->samples, model);
-    if (*rest == '{') {
-        rest += 1 + strspn(rest + 1, " ");
-        ok = ok && (*rest == '}' || buf_add_char(&f->samples, ',')) && buf_add_str(&f->samples, rest);
-    } else {
-        ok = ok && buf_add_char(&f->samples, '}') && buf_add_str(&f->samples, rest);
-    }
-    if (!ok || !buf_add_char(&f->samples, '\n'))
-        f->samples.len = before; /* no half lines */
-}
-
-void metrics_merge_add(struct metrics_merge *mm, const char *text, const char *model)
-{
-    struct buf line = BUF_INIT(16384);
-    while (*text != '\0') {
-        size_t len = strcspn(text, "\n");
-        buf_clear(&line);
-        if (len > 0 && buf_add(&line, text, len)) {
-            if (line.data[len - 1] == '\r')
-                line.data[--line.len] = '\0';
-            if (line.data[0] == '#')
-                merge_comment(mm, line.data, line.len);
-            else
-                merge_sample(mm, line.data, model);
-        }
-        text += len + (text[len] == '\n');
-    }
-    buf_done(&line);
-}
-
-bool metrics_merge_write(const struct metrics_merge *mm, struct buf *out)
-{
-    for (size_t i = 0; i < mm->n; i++) {
-        const struct family *f = &mm->families[i];
-        if (f->samples.len == 0)
-            continue;
-        if (!buf_add_str(out, buf_str(&f->head)) || !buf_add(out, f->samples.data, f->samples.len))
-            return false;
-    }
-    return true;
-}
-
-/* ---- both ----------------------------------------------------------------------------------- */
 
 struct serving {
     char socket[108], name[LIMIT_REFERENCE_BYTES];

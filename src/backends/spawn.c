@@ -58,8 +58,8 @@ static void args_fill(struct engine_args *args, const struct backends *b, const 
     args_add_number(args, "--ready-fd", ENGINE_READY_FD);
     args_add(args, "--alias", arena_strdup(&args->arena, be->name));
     args_add_text(args, "--mmproj", be->plan.mmproj);
-    args_add_text(args, "--chat-template", be->plan.chat_template);
-    args_add_number(args, "--context", be->plan.context);
+    args_add_text(args, "--chat-template-file", be->plan.chat_template);
+    args_add_number(args, "--ctx-size", be->plan.context);
     args_add_number(args, "--parallel", b->options.parallel);
     args_add_number(args, "--threads", b->options.threads);
 }

@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/limits.h"
+#include "daemon/settings.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -74,15 +75,30 @@ static int docs_errors(void)
     return 0;
 }
 
+static int docs_settings(void)
+{
+    printf("# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
+           "A flag of `tug serve` wins over its variable. Of two variables of one flag the lower one wins.\n\n"
+           "| variable | flag | default | |\n| --- | --- | --- | --- |\n");
+    for (const struct setting *s = settings_table; s->variable != NULL; s++)
+        printf("| `%s` | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
+               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", s->value, s->help);
+    return 0;
+}
+
 int cli_docs(int argc, char **argv)
 {
     static const struct {
         const char *name;
         int (*print)(void);
-    } pages[] = {{"cli", docs_cli}, {"commands", docs_commands}, {"limits", docs_limits}, {"errors", docs_errors}};
+    } pages[] = {{"cli", docs_cli},
+                 {"commands", docs_commands},
+                 {"limits", docs_limits},
+                 {"errors", docs_errors},
+                 {"settings", docs_settings}};
     for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(argv[0], pages[i].name) == 0)
             return pages[i].print();
-    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors\n");
+    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors|settings\n");
     return 1;
 }

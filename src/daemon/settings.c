@@ -77,7 +77,7 @@ static bool read_list(const struct setting *s, const char *value, struct arena *
 
 static bool read_whole(const struct setting *s, const char *value, int64_t *ret, struct err *err)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!text_to_i64(value, &n) || n < s->min || n > s->max)
         return err_set(err, ERR_INVALID, "%s=%.100s is not a whole number from %lld to %lld", s->variable, value,
                        (long long)s->min, (long long)s->max);
@@ -87,7 +87,7 @@ static bool read_whole(const struct setting *s, const char *value, int64_t *ret,
 
 static bool read_number(const struct setting *s, const char *value, struct arena *a, void *field, struct err *err)
 {
-    int64_t n;
+    int64_t n = 0;
     if (!read_whole(s, value, &n, err))
         return false;
     if (s->kind == SETTING_MIB) {

@@ -50,9 +50,8 @@ static bool embed_take(struct batch *b, struct gen_private *r, bool computed)
 {
     const float *pooled = computed ? context_embedding(b->ctx, r->seq) : NULL;
     if (pooled == NULL)
-        return err_set(&r->err, ERR_ENGINE,
-                       computed ? "this model has no pooled embedding (its GGUF names no pooling type)"
-                                : "llama.cpp failed to compute this input");
+        return err_set(&r->err, ERR_ENGINE, "llama.cpp has no embedding of this input: %s",
+                       computed ? "the GGUF names no pooling type" : model_reason(b->model));
     return embed_normalise(r, pooled, (size_t)model_get_info(b->model)->n_embd);
 }
 

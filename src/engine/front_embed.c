@@ -22,6 +22,7 @@ struct embed {
     size_t next;    /* the first input that is not submitted */
     struct gen *running[EMBED_WINDOW];
     int32_t *tokens[EMBED_WINDOW]; /* of running[i], ours to free */
+    size_t input[EMBED_WINDOW];    /* of running[i] */
     size_t n_running;
     int64_t prompt_tokens;
 };
@@ -34,6 +35,7 @@ static void embed_drop(struct embed *e, size_t slot)
     e->n_running--;
     e->running[slot] = e->running[e->n_running];
     e->tokens[slot] = e->tokens[e->n_running];
+    e->input[slot] = e->input[e->n_running];
 }
 
 static void embed_done(struct embed *e)
@@ -65,12 +67,12 @@ static bool embed_submit(struct embed *e, struct err *err)
         return false;
     struct gen *g = gen_new(e->front->batch);
     e->running[e->n_running] = g;
+    e->input[e->n_running] = e->next;
     e->tokens[e->n_running++] = tokens;
     g->params = GEN_PARAMS_DEFAULT;
     g->tokens = tokens;
     g->n_tokens = n;
     g->embed = true;
-    g->embedding = e->vectors + e->next * e->n_embd;
     (void)text_format(g->id, sizeof g->id, "%s", e->req->id);
     if (!gen_submit(g, err))
         return e->in->n_prompts == 1 ? false : err_while(err, "input[%zu]", e->next);
@@ -92,7 +94,9 @@ static bool embed_wait(struct embed *e, struct err *err)
     }
     if (event.finish == GEN_CANCELLED)
         return err_set(err, ERR_UNAVAILABLE, "the engine is stopping; try again");
-    e->prompt_tokens += e->running[slot]->stats.prompt_tokens;
+    const struct gen *g = e->running[slot];
+    memcpy(e->vectors + e->input[slot] * e->n_embd, g->embedding, e->n_embd * sizeof *e->vectors);
+    e->prompt_tokens += g->stats.prompt_tokens;
     embed_drop(e, (size_t)slot);
     return true;
 }
@@ -107,10 +111,13 @@ static bool embed_run(struct embed *e, struct err *err)
     return true;
 }
 
-/* Cutting a vector short is right only for models trained for it, which no GGUF file says. */
+/* Cutting a vector short (`dimensions`) is right only for models trained for it, which no GGUF file says. */
 static bool embed_check(const struct embed *e, struct err *err)
 {
     int64_t wanted = e->in->dimensions;
+    const struct model_info *model = model_get_info(e->front->model);
+    if (!model->embedding)
+        return err_param(err, "model", "%s writes text and has no embeddings: ask an embedding model", model->alias);
     if (wanted != OPENAI_UNSET && wanted != (int64_t)e->n_embd)
         return err_param(err, "dimensions", "`dimensions` must be %zu for this model, or left out (got %lld)",
                          e->n_embd, (long long)wanted);

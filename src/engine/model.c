@@ -24,11 +24,11 @@ struct engine_model {
     char *alias, *bos, *eos;
     int32_t *end_tokens;
     size_t n_end_tokens;
-    bool warned;                   /* of the line being built */
-    char reason[MODEL_REASON_MAX]; /* libllama's last error line, while loading */
+    char reason[MODEL_REASON_MAX]; /* libllama's last error line; written by whoever calls it: the loader, then the
+                                      batch thread */
 };
 
-/* libllama's lines, without their newline, at our debug level; errors and warnings keep theirs. */
+/* libllama's lines, without their newline, at our debug level; who reports a failure has the reason from `reason`. */
 static void model_log(enum ggml_log_level level, const char *text, void *user)
 {
     struct engine_model *m = user;
@@ -39,13 +39,9 @@ static void model_log(enum ggml_log_level level, const char *text, void *user)
         line[--n] = '\0';
     if (n == 0 || level == GGML_LOG_LEVEL_CONT)
         return;
-    if (level == GGML_LOG_LEVEL_ERROR) {
-        if (m != NULL)
-            text_format(m->reason, sizeof m->reason, "%s", line);
-        log_warn("llama.cpp reports an error", "text=\"%s\"", line);
-    } else {
-        log_debug("llama.cpp", "text=\"%s\"", line);
-    }
+    if (level == GGML_LOG_LEVEL_ERROR && m != NULL)
+        text_format(m->reason, sizeof m->reason, "%s", line);
+    log_debug("llama.cpp", "text=\"%s\"", line); /* its errors too: an aborted step is one, and no fault */
 }
 
 /* Prebuilt libllama has its backends beside it; a static one has registered its own. */
@@ -146,8 +142,7 @@ bool model_load(const struct model_spec *spec, struct engine_model **ret_m, stru
         return err_while(err, "loading %s", spec->path);
     m->llama = llama_model_load_from_file(spec->path, model_params(spec));
     if (m->llama == NULL)
-        return err_set(err, ERR_ENGINE, "llama.cpp cannot load %s: %s", spec->path,
-                       m->reason[0] != '\0' ? m->reason : "it gives no reason");
+        return err_set(err, ERR_ENGINE, "llama.cpp cannot load %s: %s", spec->path, model_reason(m));
     m->vocab = llama_model_get_vocab(m->llama);
     if (llama_vocab_n_tokens(m->vocab) <= 0)
         return err_set(err, ERR_UNSUPPORTED, "%s has no vocabulary: it is not a language model", spec->path);
@@ -178,6 +173,11 @@ void model_free(struct engine_model **m)
 
 const struct model_info *model_get_info(const struct engine_model *m) { return &m->info; }
 struct llama_model *model_handle(struct engine_model *m) { return m->llama; }
+
+const char *model_reason(const struct engine_model *m)
+{
+    return m->reason[0] != '\0' ? m->reason : "it gives no reason";
+}
 
 const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n)
 {

@@ -6,5 +6,7 @@
 
 /* The tokens that end a generation; borrowed, never changes. */
 const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n);
+/* libllama's last error line: on the batch thread, after a call failed. */
+const char *model_reason(const struct engine_model *m);
 
 #endif

@@ -202,7 +202,6 @@ static void output_drop_rows(struct output *o, size_t rows, size_t ends)
 /* Releases n bytes of text and the rows whose text is out. `cut`: also a row of which only a part will ever be. */
 static void output_release(struct output *o, size_t n, bool cut, struct answer *out)
 {
-    uint64_t before = o->released;
     if (n > 0)
         answer_add(&out->text, o->text.data, n);
     buf_drop(&o->text, n);
@@ -211,9 +210,9 @@ static void output_release(struct output *o, size_t n, bool cut, struct answer *
     size_t ends = 0;
     while (ends < o->n_ends && o->ends[ends] <= o->released) {
         rows += 1 + o->waiting.rows[rows].n_top;
-        before = o->ends[ends++];
+        o->last_end = o->ends[ends++];
     }
-    if (cut && ends < o->n_ends && o->released > before) {
+    if (cut && ends < o->n_ends && o->released > o->last_end) {
         rows += 1 + o->waiting.rows[rows].n_top;
         ends++;
     }

@@ -54,6 +54,7 @@ struct output {
     uint64_t *ends;        /* of each chosen row: released text must reach this */
     size_t n_ends, cap_ends;
     uint64_t released; /* bytes of text so far */
+    uint64_t last_end; /* of the last row that is out */
 };
 
 void output_init(struct output *o, const char *const *stops, size_t n_stops);

@@ -22,7 +22,8 @@ struct waker {
 
 struct queue {
     struct queue_limits limits;
-    pthread_mutex_t lock; /* all below; nothing is called under it that may block */
+    int refs; /* the batch and each request: a gen may be freed after batch_stop. Under the lock, as all below */
+    pthread_mutex_t lock; /* nothing is called under it that may block */
     pthread_cond_t work;
     struct gen_private *first, **last; /* arrived, not yet taken */
     int32_t n_waiting;                 /* arrived or taken, without a sequence */
@@ -38,26 +39,36 @@ struct queue *queue_new(const struct queue_limits *limits)
 {
     struct queue *q = check_alloc(calloc(1, sizeof *q));
     q->limits = *limits;
+    q->refs = 1;
     q->last = &q->first;
     pthread_mutex_init(&q->lock, NULL);
     pthread_cond_init(&q->work, NULL);
     return q;
 }
 
-void queue_free(struct queue **q)
+static void queue_drop(struct queue *q)
 {
-    if (*q == NULL)
+    pthread_mutex_lock(&q->lock);
+    bool last = --q->refs == 0;
+    pthread_mutex_unlock(&q->lock);
+    if (!last)
         return;
-    while ((*q)->wakers_all != NULL) {
-        struct waker *w = (*q)->wakers_all;
-        (*q)->wakers_all = w->next_all;
+    while (q->wakers_all != NULL) {
+        struct waker *w = q->wakers_all;
+        q->wakers_all = w->next_all;
         file_close(&w->fds[0]);
         file_close(&w->fds[1]);
         free(w);
     }
-    pthread_mutex_destroy(&(*q)->lock);
-    pthread_cond_destroy(&(*q)->work);
-    free(*q);
+    pthread_mutex_destroy(&q->lock);
+    pthread_cond_destroy(&q->work);
+    free(q);
+}
+
+void queue_free(struct queue **q)
+{
+    if (*q != NULL)
+        queue_drop(*q);
     *q = NULL;
 }
 
@@ -71,6 +82,9 @@ struct gen *gen_new(struct batch *b)
     g->p = r;
     random_id(g->id, 12);
     r->queue = batch_queue(b);
+    pthread_mutex_lock(&r->queue->lock);
+    r->queue->refs++;
+    pthread_mutex_unlock(&r->queue->lock);
     r->refs = 1;
     r->seq = r->row = -1;
     r->arena = ARENA_INIT;
@@ -83,6 +97,7 @@ struct gen *gen_new(struct batch *b)
 
 static void request_free(struct gen_private *r)
 {
+    queue_drop(r->queue);
     output_done(&r->output);
     answer_done(&r->fresh);
     answer_done(&r->token);

@@ -394,6 +394,13 @@ int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *l
     return token;
 }
 
+/* JSON has no infinity; OpenAI's value for "never". */
+static float logprob_of(float logit, double whole)
+{
+    float logprob = (float)((double)logit - whole);
+    return logprob > -9999 ? logprob : -9999;
+}
+
 size_t sample_logprobs(struct sample_scratch *scratch, const float *logits, int32_t token, size_t n_top,
                        float *ret_logprob, struct sample_alternative *ret_top)
 {
@@ -401,8 +408,8 @@ size_t sample_logprobs(struct sample_scratch *scratch, const float *logits, int3
     double whole = (double)max + log(row_exp_sum(logits, scratch->n_vocab, max, 1, NULL));
     size_t n = n_top > 0 ? row_top(logits, scratch->n_vocab, n_top, scratch->candidates) : 0;
     for (size_t i = 0; i < n; i++)
-        ret_top[i] = (struct sample_alternative){scratch->candidates[i].token,
-                                                 (float)((double)scratch->candidates[i].logit - whole)};
-    *ret_logprob = (float)((double)logits[token] - whole);
+        ret_top[i] =
+            (struct sample_alternative){scratch->candidates[i].token, logprob_of(scratch->candidates[i].logit, whole)};
+    *ret_logprob = logprob_of(logits[token], whole);
     return n;
 }

@@ -280,13 +280,14 @@ static void step_undo(struct batch *b)
 static void step_fail(struct batch *b)
 {
     struct gen_private *next;
-    log_error("llama.cpp failed to compute a step", "requests=%d", b->active.n);
+    log_error("llama.cpp failed to compute a step", "requests=%d reason=\"%s\"", b->active.n, model_reason(b->model));
     for (struct gen_private *r = b->active.first; r != NULL; r = next) {
         next = r->next;
         if (r->rows == 0)
             continue;
         r->rows = 0;
-        err_set(&r->err, ERR_ENGINE, "llama.cpp failed to compute a step with this request");
+        err_set(&r->err, ERR_ENGINE, "llama.cpp failed to compute a step with this request: %s",
+                model_reason(b->model));
         batch_finish(b, r, GEN_FAILED);
     }
 }

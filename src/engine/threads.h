@@ -7,8 +7,9 @@
  *   threads_init(&t, maximum)
  *   n = threads_observe(&t, wall_ns, cpu_ns, now)      after each step: the number for the next
  *
- * One fewer when several steps in a row were disturbed, one more for a try after a pause that doubles
- * when the try fails. Pure. Tests: threads_test.c.
+ * One fewer when several steps in a row were disturbed. One more for a try after a pause, which ends
+ * with its first disturbed step (such a step can be fifty times as long) and doubles the pause then.
+ * Pure. Tests: threads_test.c.
  */
 #ifndef TUG_ENGINE_THREADS_H
 #define TUG_ENGINE_THREADS_H
@@ -19,6 +20,7 @@ struct threads {
     int32_t maximum, now;
     int32_t disturbed; /* steps in a row */
     int64_t retry_at_ns, pause_ns;
+    int64_t trial_until_ns; /* a try is not believed before */
 };
 
 void threads_init(struct threads *t, int32_t maximum);

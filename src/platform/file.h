@@ -63,6 +63,9 @@ bool file_clone(const char *from, const char *to, struct err *err);
 /* Names in a folder, sorted, without . and ..; calls each(ctx, name) until it returns false. A missing folder is empty. */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx, struct err *err);
 
+/* A descriptor that is readable when a file in `dir` was written, made or moved in; socket_drain empties it. */
+bool file_watch_dir(const char *dir, int *ret_fd, struct err *err);
+
 /* flock, held until the fd is closed or the process dies. try: ERR_BUSY at once when another holds it. */
 bool file_lock(int fd, const char *path, struct err *err);
 bool file_try_lock(int fd, const char *path, struct err *err);

@@ -13,6 +13,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -99,6 +100,18 @@ bool process_thread(const char *name, void *(*run)(void *), void *arg, size_t st
     if (ret_thread != NULL)
         memcpy(ret_thread, &thread, sizeof thread);
     return true;
+}
+
+uint64_t process_raise_files(uint64_t most)
+{
+    struct rlimit limit;
+    if (getrlimit(RLIMIT_NOFILE, &limit) != 0)
+        return 0;
+    rlim_t before = limit.rlim_cur;
+    limit.rlim_cur = limit.rlim_max < most ? limit.rlim_max : (rlim_t)most;
+    if (limit.rlim_cur <= before || setrlimit(RLIMIT_NOFILE, &limit) != 0)
+        limit.rlim_cur = before;
+    return limit.rlim_cur;
 }
 
 static void cpus_take_group(void *ctx, const char *folder)

@@ -26,6 +26,8 @@ struct process_spec {
 /* Safe in a process with threads. A CHILD is killed when the calling *thread* ends (Linux ties PR_SET_PDEATHSIG to it),
  * so call this from one that lives as long. Not in PATH: ERR_NOT_FOUND. */
 bool process_spawn(const struct process_spec *spec, struct process *ret_process, struct err *err);
+/* Another's process, by its number: to signal it and to wait for its end (its status is not ours to know: 0). */
+bool process_open(pid_t pid, struct process *ret_process, struct err *err);
 bool process_signal(const struct process *p, int signal);
 /* Waits until it ended or deadline (clock_now_ns). *ret_status: exit code, or 128 + signal. False: still running. */
 bool process_wait(struct process *p, int64_t deadline_ns, int *ret_status);
@@ -43,6 +45,8 @@ const char *process_env(const char *name); /* NULL or non-empty */
 /* Threads with a small stack (0: the system's default); name of at most 15 characters. ret_thread: pthread_t *, or NULL.
  * Detached threads are counted by their owner. */
 bool process_thread(const char *name, void *(*run)(void *), void *arg, size_t stack_bytes, int detached, void *ret_thread, struct err *err);
+/* Lets us have as many descriptors as the system allows, at most `most`; how many that is. */
+uint64_t process_raise_files(uint64_t most);
 unsigned process_cpus(void); /* that we may use, cgroup quota included */
 
 #endif

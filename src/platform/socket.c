@@ -15,6 +15,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -127,6 +128,20 @@ uint16_t socket_port(int fd)
     if (address.ss_family == AF_INET)
         return ntohs(((struct sockaddr_in *)&address)->sin_port);
     return address.ss_family == AF_INET6 ? ntohs(((struct sockaddr_in6 *)&address)->sin6_port) : 0;
+}
+
+bool socket_is_local(int fd)
+{
+    struct sockaddr_storage address = {0};
+    socklen_t size = sizeof address;
+    char text[INET6_ADDRSTRLEN] = "";
+    if (getsockname(fd, (struct sockaddr *)&address, &size) < 0)
+        return false;
+    if (address.ss_family == AF_INET)
+        inet_ntop(AF_INET, &((struct sockaddr_in *)&address)->sin_addr, text, sizeof text);
+    else if (address.ss_family == AF_INET6)
+        inet_ntop(AF_INET6, &((struct sockaddr_in6 *)&address)->sin6_addr, text, sizeof text);
+    return address.ss_family == AF_UNIX || (text[0] != '\0' && socket_is_loopback(text));
 }
 
 bool socket_is_loopback(const char *host)
@@ -321,5 +336,23 @@ bool socket_write_all(int fd, const void *data, size_t n, struct err *err)
             n -= (size_t)put;
         }
     }
+    return true;
+}
+
+bool socket_send_datagram(const char *path, const void *data, size_t n, struct err *err)
+{
+    struct sockaddr_un address;
+    if (!socket_unix_address(path, &address, err))
+        return false;
+    socklen_t size = sizeof address;
+    if (path[0] == '@') { /* the name is the bytes after a NUL, without one at its end */
+        address.sun_path[0] = '\0';
+        size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
+    }
+    _cleanup_(file_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0)
+        return err_errno(err, errno, "making a socket");
+    if (sendto(fd, data, n, MSG_NOSIGNAL | MSG_DONTWAIT, (const struct sockaddr *)&address, size) != (ssize_t)n)
+        return unreachable(err, errno, path);
     return true;
 }

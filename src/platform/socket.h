@@ -18,6 +18,7 @@ bool socket_connect_tcp(const char *host, uint16_t port, int64_t timeout_ns, int
 uint16_t socket_port(int fd);        /* own port of a TCP socket, 0 otherwise */
 /* The numeric address that a TCP socket is bound to ("127.0.0.1", "::"); false: not a TCP socket. */
 bool socket_local_address(int fd, char *dst, size_t size);
+bool socket_is_local(int fd);      /* a unix socket, or bound to a loopback address */
 bool socket_is_loopback(const char *host); /* a name or address that can only be this machine */
 bool socket_pair(int ret_fds[2], struct err *err); /* stream */
 bool socket_pipe(int ret_fds[2], struct err *err); /* [0] reads; both non-blocking */
@@ -39,5 +40,8 @@ void socket_drain(int fd);
 /* Reads one line (LF cut) of at most max - 1 bytes; false: end, error, too long or deadline. */
 bool socket_read_line(int fd, char *dst, size_t max, int64_t deadline_ns, struct err *err);
 bool socket_write_all(int fd, const void *data, size_t n, struct err *err); /* no SIGPIPE */
+
+/* One datagram to a unix socket; a path that begins with @ is in Linux's abstract names (sd_notify(3)). Never blocks. */
+bool socket_send_datagram(const char *path, const void *data, size_t n, struct err *err);
 
 #endif

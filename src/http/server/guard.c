@@ -102,8 +102,8 @@ bool guard_origin(const struct http_server *server, const char *origin, const ch
         return true;
     if (list_has(server->config.allowed_origins, origin))
         return true;
-    return err_set(err, ERR_FORBIDDEN, "pages of the origin '%.200s' may not use this server; allow it with --origin",
-                   origin);
+    return err_set(err, ERR_FORBIDDEN,
+                   "pages of the origin '%.200s' may not use this server; allow it with --allowed-origin", origin);
 }
 
 static bool key_equal(const char *key, const char *given)

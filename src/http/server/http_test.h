@@ -76,7 +76,8 @@ static inline void test_server_start(struct test_server *t, const struct http_se
     config.listen_fds = fds;
     config.n_listen_fds = 2;
     config.server_name = "tug/test";
-    config.app = &t->counts;
+    if (config.app == NULL)
+        config.app = &t->counts;
     if (config.max_body == 0)
         config.max_body = 100000;
     if (!http_server_start(&config, &t->server, &err))

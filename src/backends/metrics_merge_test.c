@@ -1,4 +1,4 @@
-/* backends/metrics_test: several engines' Prometheus texts become one, grouped, each sample with its model. */
+/* backends/metrics_merge_test: several engines' Prometheus texts become one, grouped, each sample with its model. */
 #include "backends/backend.h"
 #include "base/cleanup.h"
 
@@ -80,5 +80,5 @@ int main(void)
         cmocka_unit_test(test_limit_of_families),
         cmocka_unit_test(test_small_buffer),
     };
-    return cmocka_run_group_tests_name("backends/metrics", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("backends/metrics_merge", tests, NULL, NULL);
 }

@@ -1,4 +1,4 @@
-/* cli/ui/progress_test: exact strings from a clock and a width that the test sets; tables too. */
+/* cli/ui/ui_test: exact strings from a clock and a width that the test sets; tables too. */
 #include "cli/ui/progress.h"
 #include "cli/ui/table.h"
 

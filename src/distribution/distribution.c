@@ -1,0 +1,24 @@
+/* distribution/distribution.c: see distribution.h: what can be said of a pull or push before it begins. */
+#include "base/text.h"
+#include "distribution/job.h"
+
+#include <string.h>
+
+bool distribution_pull(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job,
+                       struct err *err)
+{
+    struct reference ref;
+    return reference_parse(reference, &ref, err) && task_join(d, TASK_PULL, &ref, bearer_token, ret_job, err);
+}
+
+bool distribution_push(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job,
+                       struct err *err)
+{
+    struct reference ref;
+    if (!reference_parse(reference, &ref, err))
+        return false;
+    if (ref.tag[0] == '\0')
+        return err_set(err, ERR_INVALID, "%s names a digest; a push needs a tag: give the model one with `tug tag`",
+                       reference);
+    return task_join(d, TASK_PUSH, &ref, bearer_token, ret_job, err);
+}
