@@ -1,4 +1,5 @@
-/* registry/registry_test.c: scripted registries that are broken, hostile or busy; and the pure rules. */
+/* registry/registry_test.c: scripted registries that are broken, hostile or busy; and the pure rules. Long, but one
+ * thing: a scripted server and tables of what it may do. */
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
