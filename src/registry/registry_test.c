@@ -326,7 +326,7 @@ static void test_tokens(void **state)
         {"no token in it",
          {{"/token?", 0, 200, "", "{\"secret\":\"internal\"}", false}, {"/v2/", 0, 401, BEARER, "", false}},
          ERR_PROTOCOL,
-         "sent no token",
+         "no usable token",
          1,
          1},
         {"a web page",
