@@ -10,7 +10,6 @@ bool file_watch_dir(const char *dir, int *ret_fd, struct err *err)
     _cleanup_(file_close) int fd = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
     if (fd < 0 || inotify_add_watch(fd, dir, IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0)
         return file_errno(err, "watching", dir);
-    *ret_fd = fd;
-    fd = -1;
+    *ret_fd = TAKE_FD(fd);
     return true;
 }

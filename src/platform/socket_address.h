@@ -9,12 +9,4 @@
 /* ERR_INVALID when the path does not fit (107 bytes on Linux). */
 bool socket_unix_address(const char *path, struct sockaddr_un *ret_address, struct err *err);
 
-/* Hands a descriptor over and leaves -1, so that _cleanup_(file_close) does nothing. */
-#define TAKE_FD(fd)                                                                                                    \
-    __extension__({                                                                                                    \
-        int take_fd_ = (fd);                                                                                           \
-        (fd) = -1;                                                                                                     \
-        take_fd_;                                                                                                      \
-    })
-
 #endif

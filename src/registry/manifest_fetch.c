@@ -32,7 +32,7 @@ struct wanted {
     const char *repo, *which;
     struct registry_manifest *manifest; /* NULL: only the digest, by HEAD */
     char digest[DIGEST_TEXT];
-    bool head_failed; /* this endpoint has no digest in its HEAD */
+    bool cut; /* the body of the last answer did not come whole */
 };
 
 static bool digest_agrees(const struct endpoint *e, const struct http_call *call, const struct wanted *w,
@@ -52,7 +52,11 @@ static bool body_take(const struct endpoint *e, struct http_call *call, struct w
 {
     struct registry_manifest m = {.bytes = BUF_INIT(LIMIT_MANIFEST_BYTES)};
     const char *type = http_call_header(call, "Content-Type");
-    bool ok = http_call_read_all(call, &m.bytes, err);
+    struct err own = ERR_INIT;
+    bool ok = http_call_read_all(call, &m.bytes, &own);
+    w->cut = !ok && own.code == ERR_UNREACHABLE;
+    if (!ok && err != NULL)
+        *err = own;
     if (ok && (m.bytes.len == 0 || m.bytes.data[strspn(m.bytes.data, " \t\r\n")] != '{'))
         ok = err_set(err, ERR_PROTOCOL, "%s sent no manifest for %s", e->name, what);
     if (ok) {
@@ -69,14 +73,31 @@ static bool body_take(const struct endpoint *e, struct http_call *call, struct w
     return true;
 }
 
-/* GET on one endpoint. */
+static bool fetch_once(struct registry *r, struct endpoint *e, const struct registry_request *q, struct wanted *w,
+                       struct err *err)
+{
+    struct http_call *call = NULL;
+    bool ok = false;
+    if (!registry_send(r, e, q, &call, NULL, err))
+        return false;
+    if (registry_is_html(call))
+        err_set(err, ERR_PROTOCOL, "%s answered with a web page (status %d): is it a registry?", e->name,
+                http_call_status(call));
+    else if (http_call_status(call) != 200)
+        registry_refused(e, call, q->what, err);
+    else
+        ok = body_take(e, call, w, q->what, err);
+    http_call_close(&call);
+    return ok;
+}
+
+/* GET on one endpoint; a body that was cut is asked for once more. */
 static bool fetch_step(struct registry *r, struct endpoint *e, void *ctx, struct err *err)
 {
     struct wanted *w = ctx;
     char path[256];
     char what[600];
     char scope[REGISTRY_SCOPE_MAX];
-    struct http_call *call = NULL;
     if (!name_manifest(w->repo, w->which, path, what, err))
         return false;
     scope_of(w->repo, "pull", scope);
@@ -88,18 +109,14 @@ static bool fetch_step(struct registry *r, struct endpoint *e, void *ctx, struct
                                  .headers = {accept_all},
                                  .follow = true,
                                  .pulls = true};
-    if (!registry_send(r, e, &q, &call, NULL, err))
-        return false;
-    bool ok = false;
-    if (registry_is_html(call))
-        err_set(err, ERR_PROTOCOL, "%s answered with a web page (status %d): is it a registry?", e->name,
-                http_call_status(call));
-    else if (http_call_status(call) != 200)
-        registry_refused(e, call, what, err);
-    else
-        ok = body_take(e, call, w, what, err);
-    http_call_close(&call);
-    return ok;
+    struct err first = ERR_INIT;
+    if (fetch_once(r, e, &q, w, &first))
+        return true;
+    if (w->cut)
+        return fetch_once(r, e, &q, w, err);
+    if (err != NULL)
+        *err = first;
+    return false;
 }
 
 /* HEAD on one endpoint; where that gives no digest, GET (it counts as a pull, but it always works). */

@@ -71,6 +71,18 @@ static void answer(struct fake *f, int fd, const char *request)
     socket_write_all(fd, out.data, out.len, NULL);
 }
 
+/* The rest of a large body: read, as a server must before it answers, and not kept. */
+static void discard(int fd, size_t n)
+{
+    static char bytes[1 << 20];
+    while (n > 0) {
+        ssize_t got = recv(fd, bytes, n < sizeof bytes ? n : sizeof bytes, 0);
+        if (got <= 0)
+            return;
+        n -= (size_t)got;
+    }
+}
+
 static void *fake_run(void *arg)
 {
     struct fake *f = arg;
@@ -87,6 +99,10 @@ static void *fake_run(void *arg)
             const char *length = strstr(request, "Content-Length: ");
             if (end != NULL && (length == NULL || n >= (size_t)(end + 4 - request) + strtoul(length + 16, NULL, 10)))
                 break;
+            if (end != NULL && strtoul(length + 16, NULL, 10) > sizeof request / 2) {
+                discard(fd, strtoul(length + 16, NULL, 10) - (n - (size_t)(end + 4 - request)));
+                break;
+            }
         }
         pthread_mutex_lock(&f->lock);
         buf_add_str(&f->log, request);
@@ -210,6 +226,13 @@ static void test_manifests(void **state)
          "cut",
          NULL,
          0},
+        {"cut once",
+         "latest",
+         {{"GET", 1, 200, TYPE "Content-Length: 400\r\n", MANIFEST, false}, {"GET", 0, 200, TYPE, MANIFEST, false}},
+         ERR_NONE,
+         NULL,
+         "GET",
+         2},
         {"missing",
          "latest",
          {{"GET", 0, 404, "", "{\"errors\":[{\"code\":\"MANIFEST_UNKNOWN\",\"message\":\"not\\nhere\"}]}", false}},
@@ -890,6 +913,41 @@ static void test_uploads(void **state)
     }
 }
 
+static bool read_zeros(void *ctx, uint64_t offset, void *dst, size_t n, struct err *err)
+{
+    (void)ctx;
+    (void)offset;
+    (void)err;
+    memset(dst, 0, n);
+    return true;
+}
+
+/* One PUT is refused, so it goes in parts; each answer says where the next part goes. */
+static void test_chunks(void **state)
+{
+    static const char digest[] = "sha256:bbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbbb";
+    const struct row rows[] = {
+        {"HEAD", 0, 404, "", "", false},
+        {"POST", 0, 202, "Location: /up/1?s=1\r\n", "", false},
+        {"PATCH /up/1?s=1 ", 0, 202, "Location: /up/1?s=2\r\n", "", false},
+        {"PUT /up/1?s=1&digest", 0, 413, "", "", false},
+        {"PUT /up/1?s=2&digest", 0, 201, "", "", false},
+    };
+    struct fake f;
+    struct err err = ERR_INIT;
+    (void)state;
+    fake_start(&f, "127.0.0.1", rows, ARRAY_LEN(rows));
+    struct registry *r = open_at(f.host, NULL, NULL, -1);
+    struct registry_upload up = {.repo = "ai/x", .digest = digest, .size = (64 << 20) + 10, .read = read_zeros};
+    if (!registry_push_blob(r, &up, &err))
+        fail_msg("%s", err.text);
+    assert_int_equal(count(&f, "Content-Range: 0-67108863\r\n"), 1);
+    assert_int_equal(count(&f, "Content-Range: 67108864-67108873\r\n"), 1);
+    assert_int_equal(count(&f, "POST"), 2);
+    registry_close(&r);
+    fake_stop(&f);
+}
+
 static int set_up(void **state)
 {
     static const char *const names[] = {"DOCKER_AUTH_CONFIG", "REGISTRY_AUTH_FILE", "XDG_RUNTIME_DIR",
@@ -909,7 +967,7 @@ int main(void)
         cmocka_unit_test(test_addresses),      cmocka_unit_test(test_realms),  cmocka_unit_test(test_manifests),
         cmocka_unit_test(test_tokens),         cmocka_unit_test(test_blobs),   cmocka_unit_test(test_token_renewal),
         cmocka_unit_test(test_identity_token), cmocka_unit_test(test_storage), cmocka_unit_test(test_mirrors),
-        cmocka_unit_test(test_uploads),        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_uploads),        cmocka_unit_test(test_cancel),  cmocka_unit_test(test_chunks),
     };
     return cmocka_run_group_tests(tests, set_up, NULL);
 }

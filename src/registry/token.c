@@ -58,6 +58,18 @@ void token_keep(struct endpoint *e, const char *scope, const char *value, int64_
     };
 }
 
+/* Of a list as http_peer_check gives it; an empty one may be anything. */
+static bool has_public(const char *addresses)
+{
+    char copy[HTTP_ADDRESS_MAX];
+    char *rest = copy;
+    text_format(copy, sizeof copy, "%s", addresses);
+    bool found = copy[0] == '\0';
+    for (const char *one; (one = strtok_r(rest, ",", &rest)) != NULL;)
+        found = found || address_class_of(one) == ADDRESS_PUBLIC;
+    return found;
+}
+
 bool token_realm_check(const struct endpoint *e, const char *realm, char ret_address[HTTP_ADDRESS_MAX], struct err *err)
 {
     struct http_url url;
@@ -68,8 +80,7 @@ bool token_realm_check(const struct endpoint *e, const char *realm, char ret_add
         return err_set(err, ERR_FORBIDDEN, "%s asks us to log in over plain http at %s; refused", e->name, url.host);
     if (!http_peer_check(&e->url, &url, ret_address, err))
         return err_while(err, "logging in at %s", e->name);
-    if (http && strcmp(url.host, e->url.host) != 0 &&
-        (ret_address[0] == '\0' || address_class_of(ret_address) == ADDRESS_PUBLIC))
+    if (http && strcmp(url.host, e->url.host) != 0 && has_public(ret_address))
         return err_set(err, ERR_FORBIDDEN, "%s asks us to log in over plain http at %s; refused", e->name, url.host);
     return true;
 }

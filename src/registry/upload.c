@@ -179,8 +179,11 @@ static bool worth_again(struct upload *u, int status, int tries, struct err *err
         u->chunked = true;
         return true;
     }
-    if (err->code == ERR_UNREACHABLE)
+    if (err->code == ERR_UNREACHABLE) {
+        /* A proxy that finds a body too large often says nothing and cuts: the last try is in chunks. */
+        u->chunked = u->chunked || tries == UPLOAD_TRIES - 1;
         return registry_again(u->r, u->e, NULL, u->what, false, tries, err);
+    }
     return status == 404 || status == 416; /* the session is gone */
 }
 

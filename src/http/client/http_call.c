@@ -266,7 +266,7 @@ void http_call_close(struct http_call **ref)
     if (call->own_pool)
         http_pool_free(&call->pool);
     curl_slist_free_all(call->headers_out);
-    curl_slist_free_all(call->connect_to);
+    curl_slist_free_all(call->resolve);
     arena_done(&call->arena);
     buf_done(&call->rest);
     free(call);

@@ -46,7 +46,7 @@ struct http_call_spec {
     int64_t stall_timeout_ns;   /* no byte for so long is ERR_UNREACHABLE; 0: never */
     const char *user_agent;     /* NULL: "tug/VERSION" */
     const char *ca_file;        /* extra CA bundle, or NULL */
-    const char *resolve_to;     /* numeric address to dial instead of resolving, or NULL */
+    const char *resolve_to;     /* numeric addresses (a,b,c) to dial in place of the host's own, or NULL */
     struct http_pool *pool;
 };
 

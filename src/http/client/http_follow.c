@@ -58,13 +58,17 @@ bool http_peer_check(const struct http_url *from, const struct http_url *to, cha
         return false;
     if (!address_resolve(from->host, ours, &n_ours, NULL))
         n_ours = 0; /* then only public ones will do */
+    size_t len = 0;
+    ret_address[0] = '\0';
     for (size_t i = 0; i < n_theirs; i++) {
         bool like_ours = theirs[i].kind != ADDRESS_SPECIAL && kind_among(theirs[i].kind, ours, n_ours);
-        if (theirs[i].kind == ADDRESS_PUBLIC || like_ours) {
-            text_format(ret_address, HTTP_ADDRESS_MAX, "%s", theirs[i].text);
-            return true;
+        if ((theirs[i].kind == ADDRESS_PUBLIC || like_ours) && len + ADDRESS_TEXT + 1 < HTTP_ADDRESS_MAX) {
+            text_format(ret_address + len, HTTP_ADDRESS_MAX - len, "%s%s", len > 0 ? "," : "", theirs[i].text);
+            len = strlen(ret_address);
         }
     }
+    if (len > 0)
+        return true;
     return err_set(err, ERR_FORBIDDEN, "%s sends us to %s, which is in a private network; refused", from->host,
                    to->host);
 }

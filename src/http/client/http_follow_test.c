@@ -6,10 +6,13 @@
 #include "http/client/http_follow.h"
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "platform/process.h"
 #include "platform/socket.h"
 
+#include <fcntl.h>
 #include <pthread.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -266,11 +269,98 @@ static void test_retry_after(void **state)
     server_stop(&s);
 }
 
+static bool run_program(const char *const *argv)
+{
+    _cleanup_(buf_done) struct buf out = BUF_INIT(100000);
+    int status = -1;
+    return process_run(argv, NULL, &out, 30 * CLOCK_SECOND, &status, NULL) && status == 0;
+}
+
+/* A TLS server: openssl's, which plays files of its folder as whole answers. */
+static bool tls_start(struct process *p, unsigned port)
+{
+    char accept_at[32];
+    int fd = -1;
+    int nothing = open("/dev/null", O_WRONLY);
+    snprintf(accept_at, sizeof accept_at, "127.0.0.1:%u", port);
+    struct process_spec spec = {
+        .argv = (const char *const[]){"openssl", "s_server", "-HTTP", "-quiet", "-cert", "c.pem", "-key", "k.pem",
+                                      "-accept", accept_at, NULL},
+        .stdin_fd = -1,
+        .stdout_fd = nothing,
+        .stderr_fd = nothing,
+    };
+    bool ok = process_spawn(&spec, p, NULL);
+    for (int i = 0; ok && fd < 0 && i < 250; i++)
+        if (!socket_connect_tcp("127.0.0.1", (uint16_t)port, CLOCK_SECOND, &fd, NULL))
+            usleep(20000);
+    ok = ok && fd >= 0;
+    file_close(&fd);
+    close(nothing);
+    return ok;
+}
+
+static void test_tls(void **state)
+{
+    char folder[] = "/tmp/tug-tls-XXXXXX";
+    char before[4096];
+    struct process p = {.pidfd = -1};
+    int fd = -1;
+    static const struct {
+        const char *host, *path;
+        bool trusted;
+        enum err_code code;
+        const char *text;
+    } rows[] = {
+        {"127.0.0.1", "end", true, ERR_NONE, NULL},
+        {"127.0.0.1", "end", false, ERR_PROTOCOL, "certificate"},
+        {"localhost", "end", true, ERR_PROTOCOL, "localhost"}, /* not the name in the certificate */
+        {"127.0.0.1", "down", true, ERR_PROTOCOL, "from https to plain http"},
+    };
+    (void)state;
+    assert_non_null(getcwd(before, sizeof before));
+    assert_non_null(mkdtemp(folder));
+    assert_int_equal(chdir(folder), 0);
+    if (!run_program((const char *const[]){"openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt",
+                                           "ec_paramgen_curve:P-256", "-nodes", "-keyout", "k.pem", "-out", "c.pem",
+                                           "-days", "2", "-subj", "/CN=tug", "-addext", "subjectAltName=IP:127.0.0.1",
+                                           NULL}))
+        skip();
+    static const char end[] = "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nend";
+    static const char down[] = "HTTP/1.1 302 F\r\nLocation: http://127.0.0.1:1/x\r\nContent-Length: 0\r\nConnection: "
+                               "close\r\n\r\n";
+    assert_true(file_write_atomic("end", end, strlen(end), 0600, NULL));
+    assert_true(file_write_atomic("down", down, strlen(down), 0600, NULL));
+    assert_true(socket_listen_tcp("127.0.0.1:0", &fd, NULL));
+    unsigned port = socket_port(fd);
+    close(fd);
+    assert_true(tls_start(&p, port));
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char url[64];
+        struct http_call *call = NULL;
+        struct err err = ERR_INIT;
+        snprintf(url, sizeof url, "https://%s:%u/%s", rows[i].host, port, rows[i].path);
+        struct http_call_spec spec = {
+            .method = "GET", .url = url, .cancel_fd = -1, .ca_file = rows[i].trusted ? "c.pem" : NULL};
+        bool ok = http_call_follow(&spec, &call, NULL, &err);
+        if (ok != (rows[i].code == ERR_NONE) || err.code != rows[i].code ||
+            (rows[i].text != NULL && strstr(err.text, rows[i].text) == NULL))
+            fail_msg("%s: %s %s", url, err_name(err.code), err.text);
+        http_call_close(&call);
+    }
+    int status;
+    process_signal(&p, SIGKILL);
+    process_wait(&p, clock_now_ns() + 5 * CLOCK_SECOND, &status);
+    process_done(&p);
+    assert_int_equal(chdir(before), 0);
+    assert_true(file_remove_tree(folder, NULL));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_same_host), cmocka_unit_test(test_other_origin), cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_peers),     cmocka_unit_test(test_retry_after),
+        cmocka_unit_test(test_peers),     cmocka_unit_test(test_retry_after),  cmocka_unit_test(test_tls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -115,13 +115,12 @@ static void set_target(struct http_call *call, const struct http_call_spec *spec
     if (spec->unix_socket != NULL)
         SET(call, CURLOPT_UNIX_SOCKET_PATH, spec->unix_socket);
     if (spec->unix_socket != NULL || socket_is_loopback(url->host))
-        SET(call, CURLOPT_PROXY, ""); /* what is on this machine is not behind a proxy */
-    if (spec->resolve_to != NULL) {
-        char entry[128];
-        bool six = strchr(spec->resolve_to, ':') != NULL && spec->resolve_to[0] != '[';
-        text_format(entry, sizeof entry, six ? "::[%s]:" : "::%s:", spec->resolve_to);
-        list_add(&call->connect_to, entry);
-        SET(call, CURLOPT_CONNECT_TO, call->connect_to);
+        SET(call, CURLOPT_PROXY, "");                      /* what is on this machine is not behind a proxy */
+    if (spec->resolve_to != NULL && url->host[0] != '[') { /* an IPv6 literal is its own address */
+        char entry[1024];
+        text_format(entry, sizeof entry, "+%s:%u:%s", url->host, url->port, spec->resolve_to);
+        list_add(&call->resolve, entry);
+        SET(call, CURLOPT_RESOLVE, call->resolve);
     }
 }
 

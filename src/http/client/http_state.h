@@ -36,7 +36,7 @@ struct http_call {
     struct http_pool *pool;
     bool own_pool;
     CURL *easy;
-    struct curl_slist *headers_out, *connect_to;
+    struct curl_slist *headers_out, *resolve;
     struct arena arena; /* the answer's headers */
     struct http_header *first, *last;
     size_t header_bytes;
