@@ -13,7 +13,7 @@
 
 #define MANIFEST_SIZE_MAX ((int64_t)1 << 53) /* what a JSON number holds exactly in every reader */
 
-enum { MANIFEST_PATH_MAX = 255, MANIFEST_WHERE = 64 };
+enum { MANIFEST_PATH_MAX = 255, MANIFEST_WHERE = 64, MANIFEST_ANNOTATIONS = 256 };
 
 /* What each media type of a layer is for. `named`: ModelPack, whose layers must carry a file path. */
 static const struct layer_type {
@@ -99,6 +99,8 @@ static bool annotations_read(const json_t *obj, const char *where, struct arena 
     if (!json_get_object(obj, where, "annotations", &map, err))
         return false;
     size_t n = json_object_size(map);
+    if (n > MANIFEST_ANNOTATIONS)
+        return err_param(err, where, "%s has %zu annotations, more than %d", where, n, (int)MANIFEST_ANNOTATIONS);
     struct annotation *list = arena_array(a, n, sizeof *list);
     size_t i = 0;
     const char *key;

@@ -232,6 +232,27 @@ static void test_bombs(void **state)
     }
 }
 
+static void test_annotations(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {256, 257};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf b = BUF_INIT(LIMIT_MANIFEST_BYTES);
+        struct arena a = ARENA_INIT;
+        struct manifest m;
+        struct err err = {0};
+        buf_add_str(&b,
+                    HEAD CONFIG ",\"layers\":[{\"mediaType\":\"x\",\"size\":1,\"digest\":\"" D2 "\",\"annotations\":{");
+        for (size_t k = 0; k < counts[i]; k++)
+            buf_printf(&b, "%s\"%zu\":\"\"", k > 0 ? "," : "", k);
+        buf_add_str(&b, "}}]}");
+        assert_int_equal(manifest_read(b.data, b.len, &a, &m, &err), i == 0);
+        assert_true(i == 0 || strstr(err.text, "layers[0] has 257 annotations") != NULL);
+        arena_done(&a);
+        buf_done(&b);
+    }
+}
+
 #define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
 #define ENTRY(digest, os, arch)                                                                                        \
     "{\"mediaType\":\"" OCI_TYPE_MANIFEST "\",\"size\":5,\"digest\":\"" digest "\",\"platform\":{\"os\":\"" os         \
@@ -302,9 +323,9 @@ static void test_kind(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),       cmocka_unit_test(test_modelpack),
-                                       cmocka_unit_test(test_bad),         cmocka_unit_test(test_bombs),
-                                       cmocka_unit_test(test_path_of_255), cmocka_unit_test(test_pick),
-                                       cmocka_unit_test(test_kind)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),     cmocka_unit_test(test_annotations),
+                                       cmocka_unit_test(test_modelpack), cmocka_unit_test(test_bad),
+                                       cmocka_unit_test(test_bombs),     cmocka_unit_test(test_path_of_255),
+                                       cmocka_unit_test(test_pick),      cmocka_unit_test(test_kind)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
