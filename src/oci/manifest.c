@@ -321,6 +321,25 @@ bool manifest_pick(const void *index_bytes, size_t n, struct arena *a, struct de
     return descriptor_read(json_array_get(entries, chosen), where, a, ret, false, err);
 }
 
+const char *manifest_format(const struct manifest *m)
+{
+    static const char *const formats[] = {"gguf", "safetensors", "dduf"};
+    for (size_t i = 0; i < m->n_layers; i++) {
+        const struct descriptor *d = &m->layers[i];
+        if (d->role != LAYER_WEIGHTS)
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(formats); k++) {
+            size_t n = strlen(formats[k]);
+            size_t len = d->filepath != NULL ? strlen(d->filepath) : 0;
+            bool by_name =
+                len > n && d->filepath[len - n - 1] == '.' && text_equal_nocase(d->filepath + len - n, formats[k]);
+            if (by_name || contains_nocase(d->media_type, formats[k]))
+                return formats[k];
+        }
+    }
+    return NULL;
+}
+
 const char *descriptor_annotation(const struct descriptor *d, const char *key)
 {
     for (size_t i = 0; i < d->n_annotations; i++)

@@ -253,6 +253,30 @@ static void test_annotations(void **state)
     }
 }
 
+static void test_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *is;
+    } rows[] = {
+        {WITH(LAYER("3", D2)), "gguf"},
+        {WITH(NAMED("application/vnd.docker.ai.safetensors", "a.bin")), "safetensors"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_CONFIG_FILE, "a.gguf") "," NAMED(OCI_TYPE_CNCF_WEIGHT, "b.GGUF") "]}", "gguf"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_WEIGHT, "dir/b.safetensors") "]}", "safetensors"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_WEIGHT, "gguf") "]}", NULL},
+        {WITH(""), NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena a = ARENA_INIT;
+        struct manifest m;
+        assert_true(manifest_read(rows[i].text, strlen(rows[i].text), &a, &m, NULL));
+        const char *is = manifest_format(&m);
+        if ((is == NULL) != (rows[i].is == NULL) || (is != NULL && strcmp(is, rows[i].is) != 0))
+            fail_msg("row %zu: %s", i, is != NULL ? is : "none");
+        arena_done(&a);
+    }
+}
+
 #define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
 #define ENTRY(digest, os, arch)                                                                                        \
     "{\"mediaType\":\"" OCI_TYPE_MANIFEST "\",\"size\":5,\"digest\":\"" digest "\",\"platform\":{\"os\":\"" os         \
@@ -323,9 +347,9 @@ static void test_kind(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),     cmocka_unit_test(test_annotations),
-                                       cmocka_unit_test(test_modelpack), cmocka_unit_test(test_bad),
-                                       cmocka_unit_test(test_bombs),     cmocka_unit_test(test_path_of_255),
-                                       cmocka_unit_test(test_pick),      cmocka_unit_test(test_kind)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),       cmocka_unit_test(test_annotations), cmocka_unit_test(test_format),
+        cmocka_unit_test(test_modelpack),   cmocka_unit_test(test_bad),         cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_path_of_255), cmocka_unit_test(test_pick),        cmocka_unit_test(test_kind)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
