@@ -271,7 +271,7 @@ static bool use_wait(struct backends *b, struct backend *be, const struct model 
     int wake[2];
     if (!socket_pipe(wake, err))
         return false;
-    struct waiter w = {.backend = be, .wake_fd = wake[1], .deadline_ns = clock_now_ns() + b->options.wait_ns};
+    struct waiter w = {.backend = be, .wake_fd = wake[1], .deadline_ns = clock_after_ns(b->options.wait_ns)};
     waiter_add(be, &w);
     bool plan = (be->state == BACKEND_ABSENT || be->state == BACKEND_STOPPING) && !be->planning && !be->planned;
     if (plan) {
