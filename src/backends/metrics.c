@@ -87,7 +87,8 @@ static void ask_engine(struct metrics_merge *mm, const struct serving *engine)
 
 bool backends_metrics(struct backends *b, struct buf *out)
 {
-    _cleanup_free_ struct serving *engines = check_alloc(calloc(LIMIT_BACKENDS, sizeof *engines));
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
+    struct serving *engines = arena_array(&a, LIMIT_BACKENDS, sizeof *engines);
     _cleanup_(metrics_merge_free) struct metrics_merge *mm = metrics_merge_new();
     size_t n = 0;
     pthread_mutex_lock(&b->lock);
