@@ -38,9 +38,12 @@ static bool serve_stop(const char *home, struct err *err)
     struct process daemon = {.pidfd = -1};
     if (!text_to_i64(word, &pid) || pid <= 1)
         return err_set(err, ERR_INTERNAL, "%s is held but names no process", path);
-    daemon.pid = (pid_t)pid;
-    if (!process_signal(&daemon, SIGTERM))
-        return err_set(err, ERR_FORBIDDEN, "cannot signal process %" PRId64 ", the daemon of %s", pid, home);
+    if (!process_open((pid_t)pid, &daemon, err))
+        return err_while(err, "stopping the daemon of %s", home);
+    ok = process_signal(&daemon, SIGTERM);
+    process_done(&daemon);
+    if (!ok)
+        return err_set(err, ERR_FORBIDDEN, "process %" PRId64 ", the daemon of %s, is not yours to stop", pid, home);
     if (!file_lock(fd, path, err)) /* it is released when the daemon has ended */
         return false;
     printf("Stopped.\n");

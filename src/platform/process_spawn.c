@@ -250,6 +250,15 @@ bool process_spawn(const struct process_spec *spec, struct process *ret_process,
     return spawn(spec, GROUP_OURS, ret_process, err);
 }
 
+bool process_open(pid_t pid, struct process *ret_process, struct err *err)
+{
+    int pidfd = pidfd_open(pid, 0);
+    if (pidfd < 0)
+        return err_errno(err, errno, "finding process %d", (int)pid);
+    *ret_process = (struct process){.pid = pid, .pidfd = pidfd};
+    return true;
+}
+
 /* By pidfd: a number that was given to another process meanwhile is never hit. */
 bool process_signal(const struct process *p, int signal)
 {
