@@ -32,12 +32,27 @@ static int64_t min_ns(int64_t a, int64_t b) { return a < b ? a : b; }
 
 /* ---- what is due ---------------------------------------------------------------------------- */
 
-static void settle_waiters(struct backends *b, struct backend *be, int64_t now)
+static void settle_absent(struct backends *b, struct backend *be, int64_t now)
+{
+    (void)now;
+    if (b->ending)
+        backend_fail_ending(be);
+    if (be->planned && be->waiters != NULL) {
+        backend_step(b, be, EV_WANTED);
+    } else if (be->planned) {
+        fit_plan_done(&be->plan);
+        be->planned = false;
+    }
+}
+
+/* Those whose time to wait for room is over are told so; room itself is fit_place's. */
+static void settle_queued(struct backends *b, struct backend *be, int64_t now)
 {
     struct waiter **at = &be->waiters;
+    bool fresh = be->since_ns >= now; /* fit_place has not seen it yet */
     while (*at != NULL) {
         struct waiter *w = *at;
-        if (be->state != BACKEND_QUEUED || now < w->deadline_ns) {
+        if (fresh || now < w->deadline_ns) {
             at = &w->next;
             continue;
         }
@@ -47,20 +62,8 @@ static void settle_waiters(struct backends *b, struct backend *be, int64_t now)
         w->done = true;
         socket_wake(w->wake_fd);
     }
-}
-
-static void settle_serving(struct backends *b, struct backend *be, int64_t now)
-{
-    if (b->ending) {
+    if (b->ending)
         backend_step(b, be, EV_END);
-        return;
-    }
-    if (be->users == 0 && (be->unload || backend_leave_ns(b, be) <= now))
-        backend_step(b, be, EV_EVICT);
-    if (be->unload) {
-        be->unload = false; /* done, or somebody was faster */
-        pthread_cond_broadcast(&b->changed);
-    }
 }
 
 static void settle_starting(struct backends *b, struct backend *be, int64_t now)
@@ -74,38 +77,50 @@ static void settle_starting(struct backends *b, struct backend *be, int64_t now)
     }
 }
 
+static void settle_serving(struct backends *b, struct backend *be, int64_t now)
+{
+    if (b->ending)
+        backend_step(b, be, EV_END);
+    else if (be->users == 0 && (be->unload || backend_leave_ns(b, be) <= now))
+        backend_step(b, be, EV_EVICT);
+    if (be->unload) {
+        be->unload = false; /* done, or somebody was faster */
+        pthread_cond_broadcast(&b->changed);
+    }
+}
+
 /* When a DRAINING one must begin to stop, so that it has ended, one way or the other, at end_ns. */
 static int64_t drain_end_ns(const struct backends *b) { return b->end_ns - 2 * b->options.stop_ns; }
 
-static void settle(struct backends *b, struct backend *be, int64_t now)
+static void settle_draining(struct backends *b, struct backend *be, int64_t now)
 {
-    settle_waiters(b, be, now);
-    if (b->ending && (be->state == BACKEND_ABSENT || be->state == BACKEND_STOPPING))
-        backend_fail_ending(be);
-    if (be->state == BACKEND_ABSENT && be->planned) {
-        if (be->waiters != NULL) {
-            backend_step(b, be, EV_WANTED);
-        } else {
-            fit_plan_done(&be->plan);
-            be->planned = false;
-        }
-    } else if (be->state == BACKEND_QUEUED && b->ending) {
-        backend_step(b, be, EV_END);
-    } else if (be->state == BACKEND_STARTING) {
-        settle_starting(b, be, now);
-    } else if (be->state == BACKEND_SERVING) {
-        settle_serving(b, be, now);
-    }
-    /* Not else: what the steps above led to is due in this turn. */
-    if (be->state == BACKEND_DRAINING && be->users == 0)
+    if (be->users == 0)
         backend_step(b, be, EV_IDLE);
-    else if (be->state == BACKEND_DRAINING && drain_end_ns(b) <= now)
+    else if (drain_end_ns(b) <= now)
         backend_step(b, be, EV_LATE);
-    if (be->state != BACKEND_STOPPING)
-        return;
+}
+
+static void settle_stopping(struct backends *b, struct backend *be, int64_t now)
+{
+    if (b->ending)
+        backend_fail_ending(be); /* who waits for the next engine: there is none */
     if (b->ending && be->engine->kill_ns != CLOCK_FOREVER)
         be->engine->kill_ns = min_ns(be->engine->kill_ns, b->end_ns);
     engine_signal_due(be, now);
+}
+
+/* A step may lead to a state in which something is due as well. */
+static void settle(struct backends *b, struct backend *be, int64_t now)
+{
+    static void (*const due[BACKEND_STATES])(struct backends * b, struct backend * be, int64_t now) = {
+        [BACKEND_ABSENT] = settle_absent,   [BACKEND_QUEUED] = settle_queued,     [BACKEND_STARTING] = settle_starting,
+        [BACKEND_SERVING] = settle_serving, [BACKEND_DRAINING] = settle_draining, [BACKEND_STOPPING] = settle_stopping,
+    };
+    enum backend_state before;
+    do {
+        before = be->state;
+        due[before](b, be, now);
+    } while (be->state != before);
 }
 
 static int64_t backend_deadline_ns(const struct backends *b, const struct backend *be)

@@ -103,12 +103,25 @@ static void merge_comment(struct metrics_merge *mm, const char *line, size_t len
     buf_add_char(&f->head, '\n');
 }
 
-/* `name value` and `name{labels} value` become `name{model="…",labels} value`. */
+/* `name value` and `name{labels} value` become `name{model="…",labels} value`; n: the name's length. */
+static bool sample_write(struct buf *out, const char *line, size_t n, const char *model)
+{
+    const char *rest = line + n;
+    if (!buf_add(out, line, n) || !buf_add_str(out, "{model=") || !metrics_label_value(out, model))
+        return false;
+    char before = '}'; /* what stands between our label and the rest */
+    if (*rest == '{') {
+        rest += 1 + strspn(rest + 1, " ");
+        before = ',';
+    }
+    return ((before == ',' && *rest == '}') || buf_add_char(out, before)) && buf_add_str(out, rest) &&
+           buf_add_char(out, '\n');
+}
+
 static void merge_sample(struct metrics_merge *mm, const char *line, const char *model)
 {
     size_t n = name_length(line);
-    const char *rest = line + n;
-    if (n == 0 || (*rest != '{' && *rest != ' ' && *rest != '\t'))
+    if (n == 0 || strchr("{ \t", line[n]) == NULL || line[n] == '\0')
         return;
     struct family *f = family_of_sample(mm, line, n);
     if (f == NULL)
@@ -116,15 +129,7 @@ static void merge_sample(struct metrics_merge *mm, const char *line, const char 
     if (f == NULL)
         return;
     size_t before = f->samples.len;
-    bool ok =
-        buf_add(&f->samples, line, n) && buf_add_str(&f->samples, "{model=") && metrics_label_value(&f->samples, model);
-    if (*rest == '{') {
-        rest += 1 + strspn(rest + 1, " ");
-        ok = ok && (*rest == '}' || buf_add_char(&f->samples, ',')) && buf_add_str(&f->samples, rest);
-    } else {
-        ok = ok && buf_add_char(&f->samples, '}') && buf_add_str(&f->samples, rest);
-    }
-    if (!ok || !buf_add_char(&f->samples, '\n'))
+    if (!sample_write(&f->samples, line, n, model))
         f->samples.len = before; /* no half lines */
 }
 

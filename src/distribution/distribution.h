@@ -27,9 +27,9 @@ struct distribution;
 struct job;
 
 struct distribution_options {
-    const char *const *insecure;  /* NULL-terminated lists, borrowed for the lifetime */
+    const char *const *insecure; /* NULL-terminated lists, borrowed for the lifetime */
     const char *const *mirrors;
-    int64_t linger_ns;            /* default 0: pause when the last watcher leaves */
+    int64_t linger_ns; /* default 0: pause when the last watcher leaves */
 };
 
 enum job_event_kind { JOB_PROGRESS, JOB_WARNING, JOB_SUCCESS, JOB_ERROR };
@@ -38,19 +38,22 @@ enum job_event_kind { JOB_PROGRESS, JOB_WARNING, JOB_SUCCESS, JOB_ERROR };
 struct job_event {
     enum job_event_kind kind;
     char message[ERR_TEXT_MAX];
-    uint64_t total;               /* sum of all layers, bytes */
-    char layer_id[DIGEST_TEXT];   /* "" : no layer */
+    uint64_t total;             /* sum of all layers, bytes */
+    char layer_id[DIGEST_TEXT]; /* "" : no layer */
     uint64_t layer_size, layer_current;
-    enum err_code code;           /* JOB_ERROR */
+    enum err_code code; /* JOB_ERROR */
 };
 
-bool distribution_new(struct store *s, const struct distribution_options *options, struct distribution **ret_d, struct err *err);
+bool distribution_new(struct store *s, const struct distribution_options *options, struct distribution **ret_d,
+                      struct err *err);
 void distribution_stop(struct distribution **d); /* pauses running jobs, keeps their state, joins the threads */
 
 /* Errors that are known at once (not a reference): false. Everything later comes as an event; the first event tells
  * whether it began: a JOB_ERROR before any other event lets api/ answer with its status code. */
-bool distribution_pull(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job, struct err *err);
-bool distribution_push(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job, struct err *err);
+bool distribution_pull(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job,
+                       struct err *err);
+bool distribution_push(struct distribution *d, const char *reference, const char *bearer_token, struct job **ret_job,
+                       struct err *err);
 
 /* The next event, false: no more (the last was SUCCESS or ERROR) or cancel_fd closed. Progress is coalesced: a slow
  * watcher sees the newest numbers, never an endless backlog. */
@@ -58,7 +61,8 @@ bool job_next(struct job *j, struct job_event *ret_event, int cancel_fd);
 void job_leave(struct job **j);
 
 /* Reading a remote model without storing it (GET /models/X?remote=true). */
-bool distribution_remote(struct distribution *d, const char *reference, struct arena *a, struct model *ret, struct err *err);
+bool distribution_remote(struct distribution *d, const char *reference, struct arena *a, struct model *ret,
+                         struct err *err);
 
 /* DMR's tar (dmr.md 4.7): push-parsed as it arrives; the model id at the end. */
 struct load;
@@ -79,11 +83,11 @@ void export_end(struct export_tar **x);
  * set, becomes the date of creation). The files are hashed once and read again for the archive (the CLI runs this on
  * its own machine and streams the tar to the daemon). */
 struct package_spec {
-    const char *gguf;            /* path; the first shard takes its siblings along */
+    const char *gguf;                   /* path; the first shard takes its siblings along */
     const char *mmproj, *chat_template; /* NULL: none */
-    const char *const *licenses; /* NULL-terminated or NULL */
-    int64_t context_size;        /* 0: from the GGUF */
-    bool cncf;                   /* ModelPack instead of Docker's form */
+    const char *const *licenses;        /* NULL-terminated or NULL */
+    int64_t context_size;               /* 0: from the GGUF */
+    bool cncf;                          /* ModelPack instead of Docker's form */
 };
 struct package; /* manifest and config made, blobs still in their files */
 bool package_open(const struct package_spec *spec, struct package **ret_p, struct err *err); /* hashes the files */

@@ -62,14 +62,14 @@ static const struct pack_role *pack_role(enum layer_role role)
 static bool hash_file(const char *path, uint64_t max, struct descriptor *d, struct err *err)
 {
     _cleanup_(file_close) int fd = -1;
-    _cleanup_free_ unsigned char *bytes = check_alloc(malloc(PACKAGE_READ));
     struct digest_hash hash;
     uint64_t size = 0;
-    size_t n;
+    size_t n = 0;
     if (file_stat(path).kind == FILE_KIND_DIR)
         return err_set(err, ERR_INVALID, "%s is a folder, not a file", path);
     if (!file_open(path, FILE_READ, &fd, err))
         return false;
+    _cleanup_free_ unsigned char *bytes = check_alloc(malloc(PACKAGE_READ));
     digest_start(&hash);
     do {
         if (!file_read_some(fd, bytes, PACKAGE_READ, path, &n, err))
@@ -147,7 +147,7 @@ static bool pack_weights(struct package *p, const char *path, struct model_confi
     size_t opened = 0;
     if (!gguf_shards(path, &p->arena, &paths, &n, err))
         return false;
-    struct gguf **shards = arena_array(&p->arena, n, sizeof *shards);
+    struct gguf **shards = arena_array(&p->arena, n, sizeof(void *));
     bool ok = true;
     for (; ok && opened < n; opened += ok)
         ok = gguf_open(paths[opened], &shards[opened], err);
@@ -235,21 +235,26 @@ static void package_parts(struct package *p)
     p->tar = (struct tar_out){.parts = parts, .n = n, .fd = -1};
 }
 
-static bool package_fill(struct package *p, const struct package_spec *spec, struct err *err)
+static bool package_files(struct package *p, const struct package_spec *spec, struct model_config *c, struct err *err)
 {
-    struct model_config c;
-    if (spec->cncf && spec->context_size != 0)
-        return err_set(err, ERR_INVALID, "a context size cannot be kept in ModelPack (cncf): it has no field for it");
-    if (spec->context_size < 0 || spec->context_size > INT32_MAX)
-        return err_set(err, ERR_INVALID, "the context size must be from 1 to %d", INT32_MAX);
-    if (!pack_weights(p, spec->gguf, &c, err))
+    if (!pack_weights(p, spec->gguf, c, err))
         return false;
     for (size_t i = 0; spec->licenses != NULL && spec->licenses[i] != NULL; i++)
         if (!pack_file(p, spec->licenses[i], LAYER_LICENSE, err))
             return false;
     if (spec->chat_template != NULL && !pack_file(p, spec->chat_template, LAYER_TEMPLATE, err))
         return false;
-    if (spec->mmproj != NULL && !pack_mmproj(p, spec->mmproj, err))
+    return spec->mmproj == NULL || pack_mmproj(p, spec->mmproj, err);
+}
+
+static bool package_fill(struct package *p, const struct package_spec *spec, struct err *err)
+{
+    struct model_config c = {.format = NULL};
+    if (spec->cncf && spec->context_size != 0)
+        return err_set(err, ERR_INVALID, "a context size cannot be kept in ModelPack (cncf): it has no field for it");
+    if (spec->context_size < 0 || spec->context_size > INT32_MAX)
+        return err_set(err, ERR_INVALID, "the context size must be from 1 to %d", INT32_MAX);
+    if (!package_files(p, spec, &c, err))
         return false;
     if (spec->context_size > 0)
         c.context_size = spec->context_size;

@@ -37,6 +37,7 @@ static struct batch *start(struct engine_model *m, struct batch_options options)
     struct batch *b = NULL;
     struct err err = ERR_INIT;
     options.kv_type = -1;
+    options.threads = 1; /* counts do not depend on it, and tests share the machine */
     if (!batch_start(m, &options, &b, &err))
         fail_msg("batch_start: %s", err.text);
     return b;
@@ -379,10 +380,10 @@ static void few_cells_preempt_and_all_end(void **state)
 {
     struct gen_stats got[MOST_AT_ONCE];
     (void)state;
-    struct batch *b = start(model, (struct batch_options){.context = 256, .parallel = 8, .cache_prefixes = true});
-    run_many(b, 8, 0, 40, 60, got); /* 8 x 100 tokens in 256 cells */
+    struct batch *b = start(model, (struct batch_options){.context = 256, .parallel = 6, .cache_prefixes = true});
+    run_many(b, 6, 0, 30, 50, got); /* 6 x 80 tokens in 256 cells */
     struct batch_stats s = stats_at_rest(b);
-    assert_true(s.decoded_rows > 8 * 99); /* some were computed twice */
+    assert_true(s.decoded_rows > 6 * 79); /* some were computed twice */
     assert_int_equal(s.cells_total, 256);
     stop(b);
 }
@@ -446,7 +447,7 @@ static struct batch *shared_batch;
 static void *client(void *arg)
 {
     unsigned seed = (unsigned)(uintptr_t)arg;
-    for (int i = 0; i < 6; i++) {
+    for (int i = 0; i < 4; i++) {
         struct prompt p = number_prompt(5 + (size_t)rand_r(&seed) % 40, 100 + (unsigned)rand_r(&seed) % 4);
         struct gen *g = gen_of(shared_batch, &p, 1 + rand_r(&seed) % 12);
         struct gen_event e;
@@ -476,7 +477,7 @@ static void clients_come_and_go(void **state)
         assert_null(why);
     }
     struct batch_stats s = stats_at_rest(shared_batch);
-    assert_int_equal(s.requests, 48);
+    assert_int_equal(s.requests, 32);
     assert_int_equal(s.running + s.waiting, 0);
     stop(shared_batch);
 }

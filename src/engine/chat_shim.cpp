@@ -8,13 +8,15 @@
 #include <cstdlib>
 #include <cstring>
 #include <exception>
+#include <mutex>
 #include <string>
 
 struct chat_templates {
     common_chat_templates_ptr library;
     std::string source;
-    bool plain = false; /* rendering alone gives the same prompt: see templates_probe */
-    std::string stops;  /* then: additional stops, one per line */
+    mutable std::mutex render_lock; /* the library formats the date with localtime, which has one buffer for all */
+    bool plain = false;             /* rendering alone gives the same prompt: see templates_probe */
+    std::string stops;              /* then: additional stops, one per line */
 };
 
 namespace
@@ -186,7 +188,10 @@ bool chat_render(const struct chat_templates *t, const char *messages_json, cons
             inputs.continue_final_message = COMMON_CHAT_CONTINUATION_AUTO;
         }
         std::string stops;
-        char *prompt = copy_text(render(t, inputs, stops));
+        std::unique_lock<std::mutex> lock(t->render_lock);
+        const std::string text = render(t, inputs, stops);
+        lock.unlock();
+        char *prompt = copy_text(text);
         *ret_stops = stops.empty() ? nullptr : strdup(stops.c_str());
         *ret_prompt = prompt;
         return true;

@@ -4,7 +4,7 @@
  *   if (!chat_render(t, messages_json, kwargs_json, &prompt, &stops, why, sizeof why)) ...
  *
  * Every function catches all exceptions and returns false with the library's words in `why`, one line.
- * Handles are read-only after chat_templates_new: chat_render from any threads at once.
+ * A handle may be used by any threads at once; renderings of one handle take turns (0.5 ms each).
  */
 #ifndef TUG_ENGINE_CHAT_SHIM_H
 #define TUG_ENGINE_CHAT_SHIM_H

@@ -4,6 +4,10 @@
 
 #include "gguf/gguf.h"
 
+struct gguf_kv_ref {
+    const struct gguf_kv *kv;
+};
+
 struct gguf {
     const unsigned char *bytes; /* the header at least; the whole file when mapped */
     size_t n;
@@ -11,11 +15,14 @@ struct gguf {
     uint64_t data_offset;
     bool mapped;
     struct gguf_kv *kvs;
-    const struct gguf_kv **kvs_by_key;
+    struct gguf_kv_ref *kvs_by_key; /* sorted */
     size_t n_kvs;
     struct gguf_tensor *tensors;
     size_t n_tensors;
 };
+
+/* gguf_value.c: an empty one over these bytes. */
+struct gguf *gguf_new(const void *bytes, size_t n, uint64_t file_size);
 
 /* gguf_check.c: duplicate names, and every tensor's place in the file. Fills kvs_by_key and data_offset. */
 bool gguf_index_keys(struct gguf *g, const char *name, struct err *err);

@@ -187,8 +187,8 @@ static bool read_header(struct gguf *g, const char *name, struct err *err)
 {
     size_t n = g->n < LIMIT_GGUF_HEADER_BYTES ? g->n : LIMIT_GGUF_HEADER_BYTES;
     struct cursor c = {.p = g->bytes, .n = n, .name = name, .err = err};
-    uint64_t n_tensors;
-    uint64_t n_kvs;
+    uint64_t n_tensors = 0;
+    uint64_t n_kvs = 0;
     if (!read_front(&c, &n_tensors, &n_kvs))
         return false;
     g->kvs = check_alloc(calloc((size_t)n_kvs + 1, sizeof *g->kvs));
@@ -204,11 +204,7 @@ static bool read_header(struct gguf *g, const char *name, struct err *err)
 
 bool gguf_open_bytes(const void *bytes, size_t n, uint64_t file_size, struct gguf **ret_g, struct err *err)
 {
-    _cleanup_(gguf_close) struct gguf *g = check_alloc(calloc(1, sizeof *g));
-    g->bytes = bytes;
-    g->n = n;
-    g->file_size = file_size;
-    CHECK(n <= file_size);
+    _cleanup_(gguf_close) struct gguf *g = gguf_new(bytes, n, file_size);
     if (!read_header(g, "the file", err))
         return false;
     *ret_g = TAKE(g);
@@ -217,14 +213,15 @@ bool gguf_open_bytes(const void *bytes, size_t n, uint64_t file_size, struct ggu
 
 bool gguf_open(const char *path, struct gguf **ret_g, struct err *err)
 {
-    _cleanup_(gguf_close) struct gguf *g = check_alloc(calloc(1, sizeof *g));
+    const unsigned char *bytes = NULL;
+    size_t n = 0;
     struct file_info info = file_stat(path);
     if (info.kind != FILE_KIND_NONE && info.kind != FILE_KIND_FILE)
         return err_set(err, ERR_INVALID, "%s is not a GGUF file: it is not a plain file", path);
-    if (!file_map(path, &g->bytes, &g->n, err))
+    if (!file_map(path, &bytes, &n, err))
         return false;
+    _cleanup_(gguf_close) struct gguf *g = gguf_new(bytes, n, n);
     g->mapped = true;
-    g->file_size = g->n;
     if (!read_header(g, path, err))
         return false;
     *ret_g = TAKE(g);

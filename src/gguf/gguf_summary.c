@@ -121,7 +121,7 @@ static void summary_map(const struct gguf *g, struct arena *a, struct model_conf
     size_t n = 0;
     size_t bytes = 0;
     for (size_t i = 0; i < g->n_kvs && n < max && bytes < SUMMARY_MAP_BYTES; i++) {
-        const struct gguf_kv *kv = g->kvs_by_key[i];
+        const struct gguf_kv *kv = g->kvs_by_key[i].kv;
         bool named = text_utf8_valid(kv->key.data, (size_t)kv->key.len) &&
                      memchr(kv->key.data, '\0', (size_t)kv->key.len) == NULL;
         const char *value = named ? value_text(&kv->value, a) : NULL;
@@ -134,42 +134,56 @@ static void summary_map(const struct gguf *g, struct arena *a, struct model_conf
     c->n_gguf = n;
 }
 
-/* Without general.file_type: the commonest type of the layers' tensors. F32 counts only when alone, since norms are
- * F32 in every file; Q4_K and Q5_K with Q6_K as third are the M mixes. */
-static const char *guess_file_type(const struct gguf *const *shards, size_t n)
+enum { GUESS_TYPES = 64, GUESS_PLACES = 3 };
+
+/* The three commonest types of the layers' tensors, GUESS_TYPES where there are fewer. */
+static void guess_rank(const struct gguf *const *shards, size_t n, uint32_t best[GUESS_PLACES])
 {
-    enum { TYPES = 64 };
-    size_t count[TYPES] = {0};
-    uint32_t best[3] = {TYPES, TYPES, TYPES};
+    size_t count[GUESS_TYPES] = {0};
     for (size_t s = 0; s < n; s++)
         for (size_t i = 0; i < shards[s]->n_tensors; i++) {
             const struct gguf_tensor *t = &shards[s]->tensors[i];
-            if (t->name.len > 4 && memcmp(t->name.data, "blk.", 4) == 0 && t->type < TYPES)
+            if (t->name.len > 4 && memcmp(t->name.data, "blk.", 4) == 0 && t->type < GUESS_TYPES)
                 count[t->type]++;
         }
-    for (size_t place = 0; place < ARRAY_LEN(best); place++)
-        for (uint32_t type = 0; type < TYPES; type++) {
-            bool taken = type == best[0] || type == best[1];
-            if (!taken && count[type] > 0 && (best[place] == TYPES || count[type] > count[best[place]]))
-                best[place] = type;
-        }
-    uint32_t main_type = best[0] == 0 && best[1] != TYPES ? best[1] : best[0];
-    const struct gguf_tensor_type *type = main_type < TYPES ? gguf_tensor_type(main_type) : NULL;
-    if (type == NULL)
-        return "Unknown";
-    bool mixed = best[2] < TYPES && strcmp(gguf_tensor_type(best[2])->name, "Q6_K") == 0;
+    for (size_t place = 0; place < GUESS_PLACES; place++) {
+        uint32_t most = 0;
+        for (uint32_t type = 1; type < GUESS_TYPES; type++)
+            if (count[type] > count[most])
+                most = type;
+        best[place] = count[most] > 0 ? most : GUESS_TYPES;
+        count[most] = 0;
+    }
+}
+
+/* "MOSTLY_" and the type's name is the file type's, but for the k-quants, which have two or three. */
+static const char *guess_name(const char *type, bool with_q6_k)
+{
     static const struct {
         const char *type, *plain, *mix;
-    } k_mixes[] = {{"Q4_K", "MOSTLY_Q4_K_S", "MOSTLY_Q4_K_M"},
-                   {"Q5_K", "MOSTLY_Q5_K_S", "MOSTLY_Q5_K_M"},
-                   {"Q3_K", "MOSTLY_Q3_K_S", "MOSTLY_Q3_K_S"}};
-    for (size_t i = 0; i < ARRAY_LEN(k_mixes); i++)
-        if (strcmp(type->name, k_mixes[i].type) == 0)
-            return mixed ? k_mixes[i].mix : k_mixes[i].plain;
+    } mixes[] = {{"Q4_K", "MOSTLY_Q4_K_S", "MOSTLY_Q4_K_M"},
+                 {"Q5_K", "MOSTLY_Q5_K_S", "MOSTLY_Q5_K_M"},
+                 {"Q3_K", "MOSTLY_Q3_K_S", "MOSTLY_Q3_K_S"}};
+    for (size_t i = 0; i < ARRAY_LEN(mixes); i++)
+        if (strcmp(type, mixes[i].type) == 0)
+            return with_q6_k ? mixes[i].mix : mixes[i].plain;
     for (uint64_t i = 0; gguf_file_type_name(i) != NULL; i++)
-        if (strcmp(gguf_file_type_name(i) + strlen("MOSTLY_"), type->name) == 0)
+        if (strcmp(gguf_file_type_name(i) + strlen("MOSTLY_"), type) == 0)
             return gguf_file_type_name(i);
     return "Unknown";
+}
+
+/* Without general.file_type: the commonest type. F32 counts only when alone, since norms are F32 in every file; Q4_K
+ * and Q5_K with Q6_K as third are the M mixes. */
+static const char *guess_file_type(const struct gguf *const *shards, size_t n)
+{
+    uint32_t best[GUESS_PLACES];
+    guess_rank(shards, n, best);
+    const struct gguf_tensor_type *type = gguf_tensor_type(best[0] == 0 && best[1] != GUESS_TYPES ? best[1] : best[0]);
+    const struct gguf_tensor_type *third = gguf_tensor_type(best[2]);
+    if (type == NULL)
+        return "Unknown";
+    return guess_name(type->name, third != NULL && strcmp(third->name, "Q6_K") == 0);
 }
 
 static const char *summary_file_type(const struct gguf *const *shards, size_t n)

@@ -1,6 +1,9 @@
 /* gguf/gguf_value.c: looking things up in an opened header. */
 #include "gguf/gguf_file.h"
 
+#include "base/check.h"
+
+#include <stdlib.h>
 #include <string.h>
 
 enum {
@@ -23,7 +26,7 @@ void gguf_number(const unsigned char *p, struct gguf_value *v)
     float f;
     switch (v->type) {
     case GGUF_I8:
-        v->i = (int8_t)raw;
+        v->i = raw < 0x80 ? (int64_t)raw : (int64_t)raw - 0x100;
         break;
     case GGUF_I16:
         v->i = (int16_t)raw;
@@ -47,6 +50,14 @@ void gguf_number(const unsigned char *p, struct gguf_value *v)
     }
 }
 
+struct gguf *gguf_new(const void *bytes, size_t n, uint64_t file_size)
+{
+    struct gguf *g = check_alloc(calloc(1, sizeof *g));
+    CHECK(n <= file_size);
+    *g = (struct gguf){.bytes = bytes, .n = n, .file_size = file_size};
+    return g;
+}
+
 size_t gguf_kv_count(const struct gguf *g) { return g->n_kvs; }
 const struct gguf_kv *gguf_kv_at(const struct gguf *g, size_t i) { return i < g->n_kvs ? &g->kvs[i] : NULL; }
 size_t gguf_tensor_count(const struct gguf *g) { return g->n_tensors; }
@@ -63,7 +74,7 @@ const struct gguf_value *gguf_find(const struct gguf *g, const char *key)
     size_t high = g->n_kvs;
     while (low < high) {
         size_t mid = low + (high - low) / 2;
-        const struct gguf_kv *kv = g->kvs_by_key[mid];
+        const struct gguf_kv *kv = g->kvs_by_key[mid].kv;
         int order = gguf_key_compare(kv->key.data, kv->key.len, key, len);
         if (order == 0)
             return &kv->value;

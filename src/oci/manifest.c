@@ -62,6 +62,19 @@ static enum layer_role layer_role_of(const struct descriptor *d, const struct la
     return type->role;
 }
 
+/* An empty part, `.` or `..`. */
+static bool filepath_parts_wrong(const char *path)
+{
+    for (const char *s = path;;) {
+        size_t n = strcspn(s, "/");
+        if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
+            return true;
+        if (s[n] == '\0')
+            return false;
+        s += n + 1;
+    }
+}
+
 /* NULL when the path may be used below a folder of ours, else what is wrong with it. */
 static const char *filepath_wrong(const char *path, size_t len)
 {
@@ -76,14 +89,7 @@ static const char *filepath_wrong(const char *path, size_t len)
     for (size_t i = 0; i < len; i++)
         if ((unsigned char)path[i] < 0x20 || path[i] == 0x7f || path[i] == '\\')
             return "holds a control character or a backslash";
-    for (const char *s = path;;) {
-        size_t n = strcspn(s, "/");
-        if (n == 0 || (n == 1 && s[0] == '.') || (n == 2 && s[0] == '.' && s[1] == '.'))
-            return "has an empty part, `.` or `..`";
-        if (s[n] == '\0')
-            return NULL;
-        s += n + 1;
-    }
+    return filepath_parts_wrong(path) ? "has an empty part, `.` or `..`" : NULL;
 }
 
 static bool annotations_read(const json_t *obj, const char *where, struct arena *a, struct descriptor *d, bool layer,
@@ -150,7 +156,7 @@ static bool descriptor_read(const json_t *obj, const char *where, struct arena *
 static bool layer_read(const json_t *obj, size_t index, struct arena *a, struct descriptor *ret, struct err *err)
 {
     char where[MANIFEST_WHERE];
-    struct descriptor d;
+    struct descriptor d = {.media_type = ""};
     text_format(where, sizeof where, "layers[%zu]", index);
     if (!descriptor_read(obj, where, a, &d, true, err))
         return false;
@@ -194,39 +200,52 @@ static bool config_type_check(const char *type, struct err *err)
                    type, config_types[0], config_types[1], config_types[2]);
 }
 
+/* What was sent with it must be what it says of itself. */
+static bool kind_check_sent(const char *content_type, const char *type, struct err *err)
+{
+    size_t sent = content_type != NULL ? strcspn(content_type, "; \t") : 0;
+    if (type == NULL || sent == 0 || (strlen(type) == sent && strncasecmp(type, content_type, sent) == 0))
+        return true;
+    return err_set(err, ERR_PROTOCOL, "the manifest says it is %.100s, but was sent as %.*s", type,
+                   (int)(sent > 100 ? 100 : sent), content_type);
+}
+
+static bool kind_by_type(const char *type, enum manifest_kind *ret_kind, struct err *err)
+{
+    bool index = strcmp(type, OCI_TYPE_INDEX) == 0 || strcmp(type, OCI_TYPE_DOCKER_LIST) == 0;
+    bool image = strcmp(type, OCI_TYPE_MANIFEST) == 0 || strcmp(type, OCI_TYPE_DOCKER_MANIFEST) == 0;
+    if (!index && !image)
+        return err_set(err, ERR_UNSUPPORTED, "manifests of type %.200s are not supported", type);
+    *ret_kind = index ? MANIFEST_INDEX : MANIFEST_IMAGE;
+    return true;
+}
+
 bool manifest_kind_of(const char *content_type, const void *bytes, size_t n, enum manifest_kind *ret_kind,
                       struct err *err)
 {
     _cleanup_(json_free) json_t *root = NULL;
     const char *type = NULL;
-    if (!manifest_parse(bytes, n, &root, err) || !json_get_string(root, "", "mediaType", &type, err))
+    if (!manifest_parse(bytes, n, &root, err) || !json_get_string(root, "", "mediaType", &type, err) ||
+        !kind_check_sent(content_type, type, err))
         return false;
-    size_t given = content_type != NULL ? strcspn(content_type, "; \t") : 0;
-    if (type != NULL && given > 0 && (strlen(type) != given || strncasecmp(type, content_type, given) != 0))
-        return err_set(err, ERR_PROTOCOL, "the manifest says it is %.100s, but was sent as %.*s", type,
-                       (int)(given > 100 ? 100 : given), content_type);
     bool index = json_object_get(root, "manifests") != NULL;
     bool image = json_object_get(root, "layers") != NULL;
     if (index && image)
         return err_set(err, ERR_INVALID, "the manifest has both `manifests` and `layers`");
-    if (type != NULL) {
-        bool says_index = strcmp(type, OCI_TYPE_INDEX) == 0 || strcmp(type, OCI_TYPE_DOCKER_LIST) == 0;
-        bool says_image = strcmp(type, OCI_TYPE_MANIFEST) == 0 || strcmp(type, OCI_TYPE_DOCKER_MANIFEST) == 0;
-        if (!says_index && !says_image)
-            return err_set(err, ERR_UNSUPPORTED, "manifests of type %.200s are not supported", type);
-        if ((index && says_image) || (image && says_index))
-            return err_set(err, ERR_INVALID, "the manifest says it is %s, but has the fields of another kind", type);
-        index = says_index;
-    } else if (!index && !image) {
+    if (type == NULL && !index && !image)
         return err_set(err, ERR_INVALID, "the manifest has neither `layers` nor `manifests`");
-    }
-    *ret_kind = index ? MANIFEST_INDEX : MANIFEST_IMAGE;
+    enum manifest_kind kind = index ? MANIFEST_INDEX : MANIFEST_IMAGE;
+    if (type != NULL && !kind_by_type(type, &kind, err))
+        return false;
+    if (kind == MANIFEST_INDEX ? image : index)
+        return err_set(err, ERR_INVALID, "the manifest says it is %s, but has the fields of another kind", type);
+    *ret_kind = kind;
     return true;
 }
 
 static bool manifest_fill(const json_t *root, struct arena *a, struct manifest *ret, struct err *err)
 {
-    struct manifest m = {0};
+    struct manifest m = {.config = {.media_type = ""}};
     const char *type = OCI_TYPE_MANIFEST;
     const char *artifact = NULL;
     const json_t *layers = NULL;

@@ -91,20 +91,22 @@ static bool reference_port(const char *s)
     return strspn(s, "0123456789") == strlen(s) && text_to_i64(s, &port) && port >= 1 && port <= 65535;
 }
 
+static bool reference_ipv6(const char *s)
+{
+    size_t n = strspn(s + 1, "0123456789abcdefABCDEF:.");
+    const char *rest = s + 1 + n;
+    if (n < 2 || *rest != ']')
+        return false;
+    return rest[1] == '\0' || (rest[1] == ':' && reference_port(rest + 2));
+}
+
 /* A DNS name or IPv4 address, or [IPv6]; then maybe a port. */
 static bool reference_registry(const char *s)
 {
-    if (s[0] == '[') {
-        size_t n = strspn(s + 1, "0123456789abcdefABCDEF:.");
-        const char *rest = s + 1 + n;
-        if (n < 2 || *rest != ']')
-            return false;
-        return rest[1] == '\0' || (rest[1] == ':' && reference_port(rest + 2));
-    }
+    if (s[0] == '[')
+        return reference_ipv6(s);
     for (;;) {
-        size_t n = 0;
-        while (s[n] != '\0' && (strchr(reference_alnum, s[n]) != NULL || s[n] == '-'))
-            n++;
+        size_t n = strspn(s, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-");
         if (n == 0 || n > 63 || s[0] == '-' || s[n - 1] == '-')
             return false;
         if (s[n] == '\0')
@@ -143,31 +145,34 @@ static bool reference_cut_tag(char *name, struct reference *r, const char *text,
     return r->digest[0] != '\0' || text_format(r->tag, sizeof r->tag, "%s", tag);
 }
 
+static const char *reference_alias(const char *registry)
+{
+    if (text_equal_nocase(registry, "hf.co"))
+        return REFERENCE_HUB;
+    return text_equal_nocase(registry, "index.docker.io") ? REFERENCE_REGISTRY : registry;
+}
+
 /* Registry and repository from `name`, defaults filled in, both folded to lower case. */
 static bool reference_split(const char *name, struct reference *r, const char *text, struct err *err)
 {
+    static const char too_long[] = "registry and name together are longer than 255 characters";
     size_t first = strcspn(name, "/");
     char head[REFERENCE_NAME_MAX + 1] = "";
     if (strlen(name) > REFERENCE_NAME_MAX)
-        return reference_refuse(err, text, "registry and name together are longer than 255 characters");
+        return reference_refuse(err, text, too_long);
     memcpy(head, name, first);
     bool has_registry = name[first] == '/' && (strpbrk(head, ".:") != NULL || text_equal_nocase(head, "localhost"));
-    const char *registry = has_registry ? head : REFERENCE_REGISTRY;
+    const char *registry = has_registry ? reference_alias(head) : REFERENCE_REGISTRY;
     const char *path = has_registry ? name + first + 1 : name;
     if (has_registry && !reference_registry(head))
         return reference_refuse(err, text, "the part before the first / is not a host name with an optional port");
-    if (text_equal_nocase(registry, "hf.co"))
-        registry = REFERENCE_HUB;
-    if (text_equal_nocase(registry, "index.docker.io"))
-        registry = REFERENCE_REGISTRY;
     bool needs_org = strchr(path, '/') == NULL && text_equal_nocase(registry, REFERENCE_REGISTRY);
     if (!text_format(r->registry, sizeof r->registry, "%s", registry) ||
-        !text_format(r->repository, sizeof r->repository, "%s%s", needs_org ? REFERENCE_ORG "/" : "", path))
-        return reference_refuse(err, text, "registry and name together are longer than 255 characters");
+        !text_format(r->repository, sizeof r->repository, "%s%s", needs_org ? REFERENCE_ORG "/" : "", path) ||
+        strlen(r->registry) + 1 + strlen(r->repository) > REFERENCE_NAME_MAX)
+        return reference_refuse(err, text, too_long);
     reference_fold(r->registry);
     reference_fold(r->repository);
-    if (strlen(r->registry) + 1 + strlen(r->repository) > REFERENCE_NAME_MAX)
-        return reference_refuse(err, text, "registry and name together are longer than 255 characters");
     if (!reference_repository(r->repository))
         return reference_refuse(err, text,
                                 "the parts of a name are a-z 0-9, joined by . _ __ or -, with / between the parts");
