@@ -15,6 +15,7 @@ static struct {
     struct testing *store;
     struct api api;
     atomic_int uses, releases, waiting, cancelled;
+    atomic_int dead; /* so many next uses get an engine that has died already */
     enum backend_mode mode;
     char as[600];
 } world;
@@ -32,7 +33,10 @@ bool backends_use(struct backends *b, const struct model *m, const char *as, enu
     world.mode = mode;
     *ret_use = (struct backend_use){0};
     snprintf(ret_use->id, sizeof ret_use->id, "%s", m->id);
-    snprintf(ret_use->socket, sizeof ret_use->socket, "%s", world.engine.unix_path);
+    bool dead = atomic_load(&world.dead) > 0;
+    if (dead)
+        atomic_fetch_sub(&world.dead, 1);
+    snprintf(ret_use->socket, sizeof ret_use->socket, "%s%s", world.engine.unix_path, dead ? "-gone" : "");
     return true;
 }
 
@@ -272,6 +276,26 @@ static void leaving_client_stops_the_engine(void **state)
     }
 }
 
+/* Died while idle, and nobody has noticed: the request never reached it, so it goes to the next engine, once. */
+static void starts_a_dead_engine_again(void **state)
+{
+    (void)state;
+    static const struct {
+        int dead, uses, status;
+        const char *has;
+    } rows[] = {{0, 1, 200, "ai/smollm2"}, {1, 2, 200, "ai/smollm2"}, {2, 2, 503, "the engine has crashed: SIGSEGV"}};
+    static char answer[20000];
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        int uses = atomic_load(&world.uses);
+        atomic_store(&world.dead, rows[i].dead);
+        int status = post("/v1/chat/completions", "", "{\"model\":\"ai/smollm2\"}", answer, sizeof answer);
+        if (status != rows[i].status || strstr(answer, rows[i].has) == NULL)
+            fail_msg("%d dead: %d, %s", rows[i].dead, status, answer);
+        check_released();
+        assert_int_equal(atomic_load(&world.uses), uses + rows[i].uses);
+    }
+}
+
 static void large_bodies_pass(void **state)
 {
     (void)state;
@@ -319,6 +343,7 @@ int main(void)
         cmocka_unit_test(tells_backends_what_was_asked),
         cmocka_unit_test(leaving_client_stops_the_engine),
         cmocka_unit_test(large_bodies_pass),
+        cmocka_unit_test(starts_a_dead_engine_again),
         cmocka_unit_test(lists_models),
     };
     log_init("test", LOG_ERROR);

@@ -105,6 +105,11 @@ static bool exchange_guard(struct http_exchange *ex, struct err *err)
     const char *origin = http_header(&ex->req, "Origin");
     if (atomic_load(&ex->server->draining))
         return err_set(err, ERR_UNAVAILABLE, "this server is stopping");
+    if (atomic_load(&ex->server->connections) > ex->server->config.max_connections) {
+        ex->closes = true;
+        return err_set(err, ERR_UNAVAILABLE, "more than %zu connections are open; close some, or try again",
+                       ex->server->config.max_connections);
+    }
     if (!guard_host(ex->listener, host, err))
         return false;
     if (origin != NULL && !guard_origin(ex->server, origin, host, err))

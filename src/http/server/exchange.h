@@ -38,6 +38,7 @@ struct http_server {
     size_t n_listeners;
     atomic_bool draining;
     atomic_size_t active;
+    atomic_size_t connections;
     pthread_mutex_t lock; /* for idle only; nothing is called under it */
     pthread_cond_t idle;  /* active has become 0 */
 };
@@ -62,6 +63,7 @@ struct http_exchange {
     uint64_t dropped; /* bytes of the body that nobody wanted */
     int status;       /* that was answered */
     bool active;
+    bool closes;               /* the connection, after the answer */
     bool queued;               /* libmicrohttpd has taken the answer */
     struct http_stream stream; /* read NULL: none, or closed */
 };

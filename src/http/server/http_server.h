@@ -25,6 +25,9 @@
  * kept; a larger one is answered at once and cut. What is not HTTP (400) and headers above the
  * connection's memory of 256 KiB (431) libmicrohttpd answers itself, without our headers.
  *
+ * Above max_connections a request gets 503 and its connection is closed; far above, connections are
+ * closed without an answer.
+ *
  * Time: 15 s without a byte while a request arrives, 120 s while a client does not take its answer,
  * 75 s between two requests, none while a handler or a stream's read runs.
  *
@@ -112,6 +115,7 @@ struct http_server_config {
     const char *const *allowed_origins; /* beside http(s)://localhost, 127.0.0.1, [::1] with any port */
     const char *server_name;            /* Server header */
     size_t max_body;
+    size_t max_connections;     /* of all listeners together; 0: LIMIT_CONNECTIONS */
     unsigned receive_timeout_s; /* without a byte of a request that has begun; 0: 15 */
     void *app;
 };

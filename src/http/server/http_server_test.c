@@ -377,6 +377,33 @@ static void serves_200_at_once(void **state)
         fail_msg("not at once");
 }
 
+static void limits_connections(void **state)
+{
+    (void)state;
+    struct test_server small;
+    char answer[4000];
+    int fds[4];
+    test_server_start(&small, &(struct http_server_config){.routes = routes, .max_connections = 3});
+    for (int i = 0; i < 4; i++) {
+        fds[i] = test_dial(&small);
+        if (i == 3) /* the limit is for all listeners together */
+            assert_true(close(fds[i]) == 0 && socket_connect_unix(small.unix_path, &fds[i], NULL));
+        test_send(fds[i], "GET /hello HTTP/1.1\r\n" HOST "\r\n");
+        assert_int_equal(test_read(fds[i], answer, sizeof answer, 0), i < 3 ? 200 : 503);
+    }
+    assert_non_null(strstr(answer, "Connection: close\r\n"));
+    assert_non_null(strstr(answer, "more than 3 connections are open"));
+    assert_int_equal(recv(fds[3], answer, 1, 0), 0);
+    close(fds[3]);
+    close(fds[0]); /* there is room again */
+    int status = 503;
+    for (int i = 0; i < 1000 && status != 200; i++)
+        status = test_ask(&small, "GET /hello HTTP/1.1\r\n" HOST "\r\n", answer, sizeof answer);
+    assert_int_equal(status, 200);
+    close(fds[1]), close(fds[2]);
+    test_server_stop(&small, CLOCK_SECOND);
+}
+
 static void draining_refuses_new_and_finishes_old(void **state)
 {
     (void)state;
@@ -436,6 +463,7 @@ int main(void)
         cmocka_unit_test(client_leaves_in_handler),
         cmocka_unit_test(time_limits),
         cmocka_unit_test(serves_200_at_once),
+        cmocka_unit_test(limits_connections),
         cmocka_unit_test(draining_refuses_new_and_finishes_old),
         cmocka_unit_test(stopping_cuts_what_does_not_end),
     };

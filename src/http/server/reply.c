@@ -43,7 +43,7 @@ static void reply_common(struct http_exchange *ex, const char *content_type)
         http_set_header(req, "Access-Control-Expose-Headers", "X-Request-Id");
         http_set_header(req, "Vary", "Origin");
     }
-    if (atomic_load(&ex->server->draining))
+    if (ex->closes || atomic_load(&ex->server->draining))
         http_set_header(req, "Connection", "close");
 }
 

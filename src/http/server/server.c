@@ -19,6 +19,8 @@
  * touched is used. */
 #define CONNECTION_STACK_BYTES ((size_t)512 * 1024)
 
+enum { CONNECTIONS_SPARE = 64 }; /* above the limit, to be told so */
+
 /* Paths and queries are decoded by us, once: libmicrohttpd shall leave them alone. */
 static size_t server_keep_escapes(void *ctx, struct MHD_Connection *connection, char *text)
 {
@@ -26,16 +28,29 @@ static size_t server_keep_escapes(void *ctx, struct MHD_Connection *connection, 
     return strlen(text);
 }
 
-static struct MHD_Daemon *server_daemon(struct http_listener *l, int fd, unsigned max_connections)
+/* libmicrohttpd counts for each listener, and above its limit closes without a word: ours is below it. */
+static void server_count(void *listener, struct MHD_Connection *connection, void **state,
+                         enum MHD_ConnectionNotificationCode what)
 {
+    (void)connection, (void)state;
+    struct http_listener *l = listener;
+    if (what == MHD_CONNECTION_NOTIFY_STARTED)
+        atomic_fetch_add(&l->server->connections, 1);
+    else
+        atomic_fetch_sub(&l->server->connections, 1);
+}
+
+static struct MHD_Daemon *server_daemon(struct http_listener *l, int fd)
+{
+    unsigned limit = (unsigned)l->server->config.max_connections + CONNECTIONS_SPARE;
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
     return MHD_start_daemon(flags, 0, NULL, NULL, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd,
                             MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, l, MHD_OPTION_URI_LOG_CALLBACK,
                             exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,
-                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_CONNECTION_LIMIT,
-                            max_connections, MHD_OPTION_CONNECTION_TIMEOUT, l->server->config.receive_timeout_s,
-                            MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES, MHD_OPTION_STRICT_FOR_CLIENT, 1,
-                            MHD_OPTION_END);
+                            MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION,
+                            server_count, l, MHD_OPTION_CONNECTION_LIMIT, limit, MHD_OPTION_CONNECTION_TIMEOUT,
+                            l->server->config.receive_timeout_s, MHD_OPTION_THREAD_STACK_SIZE, CONNECTION_STACK_BYTES,
+                            MHD_OPTION_STRICT_FOR_CLIENT, 1, MHD_OPTION_END);
 }
 
 static void server_free(struct http_server *s)
@@ -55,6 +70,8 @@ static struct http_server *server_new(const struct http_server_config *config)
     pthread_condattr_t monotonic;
     s->config = *config;
     s->config.listen_fds = NULL;
+    if (s->config.max_connections == 0)
+        s->config.max_connections = LIMIT_CONNECTIONS;
     if (s->config.receive_timeout_s == 0)
         s->config.receive_timeout_s = TIMEOUT_RECEIVE;
     s->n_listeners = config->n_listen_fds;
@@ -71,7 +88,6 @@ bool http_server_start(const struct http_server_config *config, struct http_serv
 {
     CHECK(config->n_listen_fds > 0 && config->routes != NULL && config->server_name != NULL);
     struct http_server *s = server_new(config);
-    unsigned max_connections = (unsigned)((size_t)LIMIT_CONNECTIONS / s->n_listeners);
     bool ok = true;
     for (size_t i = 0; i < s->n_listeners; i++) {
         struct http_listener *l = &s->listeners[i];
@@ -79,7 +95,7 @@ bool http_server_start(const struct http_server_config *config, struct http_serv
         l->server = s;
         l->is_unix = !socket_local_address(fd, l->host, sizeof l->host);
         if (ok)
-            l->mhd = server_daemon(l, fd, max_connections > 0 ? max_connections : 1);
+            l->mhd = server_daemon(l, fd);
         if (ok && l->mhd == NULL)
             ok = err_set(err, ERR_INTERNAL, "the HTTP server cannot start its threads");
         else if (!ok)
