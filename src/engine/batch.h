@@ -15,9 +15,14 @@
  * computed once. Prefix reuse compares token ids.
  *
  * Cancelling: gen_free, or gen_wait seeing the client's socket close, marks the request; the batch
- * thread drops its sequence before the next step.
- * Limits: LIMIT_SEQUENCES, LIMIT_QUEUE_REQUESTS; prompt + max_tokens within the context of a
- * sequence is checked at submit (ERR_CONTEXT with both numbers).
+ * thread drops its sequence before the next step; a step of which nobody is left stops at once.
+ * When cells run short, kept prefixes leave, then the newest request waits and is computed again later.
+ *
+ * Limits: LIMIT_SEQUENCES, LIMIT_QUEUE_REQUESTS. A prompt that leaves no room for one token is refused
+ * at submit (ERR_CONTEXT with both numbers); max_tokens beyond the room is no error, the answer then
+ * ends with GEN_LENGTH. One sequence has at most the model's own context.
+ *
+ * A gen may be freed after batch_stop; gen_new may not be called then.
  */
 #ifndef TUG_ENGINE_BATCH_H
 #define TUG_ENGINE_BATCH_H
@@ -31,10 +36,12 @@
 struct batch;
 
 struct batch_options {
-    int32_t context;     /* tokens of KV for all sequences together; 0: chosen from the model and memory */
-    int32_t parallel;    /* sequences at once; 0: default */
-    int32_t threads;     /* 0: chosen from the machine */
-    int32_t chunk;       /* prefill rows of a step; 0: default */
+    /* Tokens of KV for all sequences together, paid at once; 0: 8192, or what half of the memory free beside the
+     * weights holds, but 1024. Of an embedding model: tokens of one input; 0: the model's own, at most 2048. */
+    int32_t context;
+    int32_t parallel;    /* sequences at once; 0: 16 */
+    int32_t threads;     /* at most; fewer while other programs want the cores. 0: process_cpus() */
+    int32_t chunk;       /* prompt rows of a step while others generate; 0: what takes about 100 ms */
     int kv_type;         /* ggml type of K and V; -1: F16 */
     bool cache_prefixes; /* keep finished sequences' KV for later prompts */
 };
@@ -101,9 +108,8 @@ struct gen {
     struct gen_params params;
     const int32_t *tokens; /* borrowed until gen_free */
     size_t n_tokens;
-    /* embeddings: set before submit; the answer is in `embedding` (n_embd floats, normalised L2) at END */
-    bool embed;
-    float *embedding;
+    bool embed;       /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
+    float *embedding; /* at END: n_embd floats of length 1 (L2), the gen's own until gen_free */
     struct gen_stats stats; /* complete at END */
     char id[24];            /* request id, for traces */
     struct gen_private *p;
@@ -111,16 +117,19 @@ struct gen {
 
 struct gen *gen_new(struct batch *b);
 bool gen_submit(struct gen *g, struct err *err);
-/* Blocks. True with an event; its pointers are valid until the next call. False: client_fd closed (-1: not watched). */
+/* Blocks. True with an event; its pointers are valid until the next call. Text that waited comes as one event; after
+ * END comes END again. False: client_fd closed (-1: not watched), or no descriptor was left to wait with; the request
+ * is cancelled then. */
 bool gen_wait(struct gen *g, int client_fd, struct gen_event *ret_event);
-/* Several requests of one client (n choices): the index of one that has an event, -1 when the client has gone. */
+/* Several requests of one client (n choices): the index of one that has an event, -1 when the client has gone. Each
+ * END is told once while others run. The pointers of an event are valid until the next one of the same gen. */
 int gen_wait_any(struct gen *const *gens, size_t n, int client_fd, struct gen_event *ret_event);
 void gen_free(struct gen **g);
 
 struct batch_stats {
     int32_t context, parallel, threads;
     int32_t running, waiting;
-    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled;
+    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, evictions, preemptions;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
     int32_t cells_used, cells_total;
     uint64_t kv_bytes, compute_bytes;

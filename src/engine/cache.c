@@ -15,6 +15,7 @@ struct seq {
     int32_t *tokens;
     int32_t *cells;
     uint64_t used_at;
+    uint64_t rows_at; /* how many rows had been computed at its last use */
 };
 
 struct cell {
@@ -28,7 +29,7 @@ struct cache {
     struct cell *cells;
     int32_t *free_cells; /* a stack */
     int32_t n_free, n_held;
-    uint64_t clock, evictions;
+    uint64_t clock, rows, evictions;
 };
 
 struct cache *cache_new(const struct cache_ops *ops, const struct cache_options *options)
@@ -120,7 +121,12 @@ static void seq_become(struct cache *c, struct seq *s, enum seq_state state)
         cell_leave(c, s->cells[i], s->state);
     }
     s->state = state;
+}
+
+static void seq_touch(struct cache *c, struct seq *s)
+{
     s->used_at = ++c->clock;
+    s->rows_at = c->rows;
 }
 
 static int32_t seq_id(const struct cache *c, const struct seq *s) { return (int32_t)(s - c->seqs); }
@@ -232,9 +238,8 @@ bool cache_take(struct cache *c, const int32_t *tokens, int32_t n, int32_t *ret_
     if (to == NULL)
         return false;
     to->state = SEQ_HELD;
-    to->used_at = ++c->clock;
     if (from != NULL) {
-        from->used_at = c->clock;
+        seq_touch(c, from);
         c->ops.copy(c->ops.ctx, seq_id(c, from), seq_id(c, to), common);
         seq_share(c, from, to, common);
         if (!c->ops.holds(c->ops.ctx, seq_id(c, to), common)) { /* never assumed: engine.md 3 */
@@ -281,16 +286,16 @@ void cache_cut(struct cache *c, int32_t seq, int32_t n)
     seq_shorten(c, s, n);
 }
 
-/* Is all of s the beginning of another remembered sequence, or it a copy? Then it need not be kept. */
-static bool cache_covered(const struct cache *c, const struct seq *s)
+/* Another remembered sequence that begins with all of s, or is the same: s need not be kept then. */
+static struct seq *cache_cover(const struct cache *c, const struct seq *s)
 {
-    for (int32_t i = 0; i < c->options.sequences; i++) {
-        const struct seq *other = &c->seqs[i];
+    for (int32_t i = 0; i < c->options.sequences && c->options.partial; i++) {
+        struct seq *other = &c->seqs[i];
         if (other != s && other->state != SEQ_FREE && other->n >= s->n &&
             cache_common(s->tokens, s->n, other->tokens, other->n) == s->n)
-            return c->options.partial;
+            return other;
     }
-    return false;
+    return NULL;
 }
 
 void cache_give(struct cache *c, int32_t *seq, bool keep)
@@ -300,15 +305,29 @@ void cache_give(struct cache *c, int32_t *seq, bool keep)
     struct seq *s = &c->seqs[*seq];
     *seq = -1;
     CHECK(s->state == SEQ_HELD);
-    if (!keep || !c->options.keep || s->n == 0 || cache_covered(c, s)) {
+    struct seq *cover = cache_cover(c, s);
+    if (cover != NULL)
+        seq_touch(c, cover);
+    if (!keep || !c->options.keep || s->n == 0 || cover != NULL) {
         seq_drop(c, s);
         return;
     }
     seq_become(c, s, SEQ_KEPT);
+    seq_touch(c, s);
     for (int32_t i = 0; i < c->options.sequences; i++) {
         struct seq *other = &c->seqs[i];
-        if (other != s && other->state == SEQ_KEPT && other->n <= s->n && cache_covered(c, other))
+        if (other != s && other->state == SEQ_KEPT && other->n <= s->n && cache_cover(c, other) != NULL)
             seq_drop(c, other);
+    }
+}
+
+void cache_age(struct cache *c, int32_t rows)
+{
+    c->rows += (uint64_t)rows;
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        struct seq *s = &c->seqs[i];
+        if (s->state == SEQ_KEPT && c->rows - s->rows_at > (uint64_t)c->options.rent)
+            cache_evict(c, s);
     }
 }
 

@@ -6,12 +6,15 @@
  *   cache_extend(c, seq, token)                      after the row was decoded
  *   cache_cut(c, seq, n)                             back to n tokens (a step that was aborted)
  *   cache_give(c, &seq, keep)                        the request ends; keep: its prefix stays until evicted
+ *   cache_age(c, rows)                               after each step
  *
  * Every row of KV (a cell) has a count of the sequences that use it: a copy shares the cells of the
  * common prefix, so sixteen requests with one system prompt have it once. A held sequence belongs to
  * a running request and never leaves; a kept one is only remembered, and the least recently used
  * leaves first when cells or sequence ids run short. A kept sequence that is the beginning of another
- * is forgotten at once.
+ * is forgotten at once. And since foreign cells slow every row (engine.md 3), a kept sequence leaves
+ * when `rent` rows were computed since its last use: by then it has cost as much as computing it anew.
+ * On an idle engine it stays for ever.
  *
  * Owns     every KV cell: nothing else calls llama_memory_seq_* (through cache_ops; cache_llama.c).
  * Threads  the batch thread only.
@@ -38,6 +41,7 @@ struct cache_ops {
 struct cache_options {
     int32_t cells;
     int32_t sequences;
+    int32_t rent; /* rows, see above */
     bool keep;    /* remember finished sequences */
     bool partial; /* a sequence can be copied in part (attention); else only whole (recurrent state) */
 };
@@ -55,6 +59,7 @@ bool cache_reserve(struct cache *c, int32_t rows);
 void cache_extend(struct cache *c, int32_t seq, int32_t token);
 void cache_cut(struct cache *c, int32_t seq, int32_t n);
 void cache_give(struct cache *c, int32_t *seq, bool keep); /* sets -1; accepts -1 */
+void cache_age(struct cache *c, int32_t rows);
 /* Forgets every kept prefix; false when there was none. */
 bool cache_forget(struct cache *c);
 

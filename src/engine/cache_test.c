@@ -46,12 +46,15 @@ static bool memory_cut(void *ctx, int32_t seq, int32_t n)
 
 static bool memory_holds(void *ctx, int32_t seq, int32_t n) { return ((struct memory *)ctx)->n[seq] == n; }
 
+enum { RENT = 1000 };
+
 static struct cache *start(int32_t cells, int32_t sequences, bool keep, bool partial)
 {
     memset(&mem, 0, sizeof mem);
     mem.whole_only = !partial;
     struct cache_ops ops = {&mem, memory_copy, memory_cut, memory_holds};
-    return cache_new(&ops, &(struct cache_options){cells, sequences, keep, partial});
+    return cache_new(&ops, &(struct cache_options){
+                               .cells = cells, .sequences = sequences, .rent = RENT, .keep = keep, .partial = partial});
 }
 
 /* Computes all that is missing of a prompt. */
@@ -168,6 +171,27 @@ static void held_never_leaves(void **state)
     cache_free(&c);
 }
 
+static void rent_is_counted_from_the_last_use(void **state)
+{
+    (void)state;
+    struct cache *c = start(CELLS, SEQUENCES, true, true);
+    int32_t a, b;
+    run(c, xyz, 3, &b); /* held: for as long as it likes */
+    run(c, abcdef, 6, &a);
+    cache_give(c, &a, true);
+    cache_age(c, RENT);
+    assert_int_equal(run(c, abcdef, 6, &a), 5);
+    cache_age(c, RENT);
+    assert_int_equal(cache_match(c, abcdef, 6), 5);
+    cache_give(c, &a, true);
+    cache_age(c, RENT);
+    assert_int_equal(cache_match(c, abcdef, 6), 5);
+    cache_age(c, 1);
+    assert_int_equal(cache_match(c, abcdef, 6), 0);
+    assert_int_equal(cache_length(c, b), 3);
+    cache_free(&c);
+}
+
 static void ids_run_out(void **state)
 {
     (void)state;
@@ -275,6 +299,7 @@ int main(void)
         cmocka_unit_test(beginnings_of_others_are_forgotten),
         cmocka_unit_test(oldest_leaves_first),
         cmocka_unit_test(held_never_leaves),
+        cmocka_unit_test(rent_is_counted_from_the_last_use),
         cmocka_unit_test(ids_run_out),
         cmocka_unit_test(recurrent_only_goes_on_at_the_tip),
         cmocka_unit_test(a_copy_that_failed_is_computed),

@@ -64,6 +64,7 @@ static void step_preempt(struct batch *b)
         newest = newest->next;
     log_debug("a request waits for cells", "tokens=%d active=%d", newest->n_tokens, b->active.n);
     cache_give(b->cache, &newest->seq, false);
+    b->stats.preemptions++;
     newest->computed = newest->rows = 0;
     newest->preempted = true;
     list_remove(&b->active, newest);
@@ -325,4 +326,5 @@ void step_run(struct batch *b)
     b->stats.decoded_rows += (uint64_t)rows;
     step_learn(b, rows, clock_now_ns() - start);
     step_answer(b);
+    cache_age(b->cache, rows);
 }
