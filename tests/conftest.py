@@ -9,9 +9,11 @@ import http.client
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 
 import pytest
@@ -188,6 +190,14 @@ class Daemon:
         code = self.process.wait(timeout=seconds)
         wait_for("the end of the engines", lambda: not any(map(alive, engines)), 5)
         return code
+
+
+@pytest.fixture
+def tmp_path():
+    """pytest's own is too long for a unix socket below it."""
+    folder = tempfile.mkdtemp(prefix="tug-")
+    yield pathlib.Path(folder)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.fixture

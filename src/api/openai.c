@@ -134,7 +134,7 @@ static bool relay_answer(struct relay *r, struct err *err)
 
 /* ---- the way there ------------------------------------------------------------------------------- */
 
-static bool relay_send(struct relay *r, const char *path, struct err *err)
+static bool relay_send(struct relay *r, const char *path, bool *ret_unsent, struct err *err)
 {
     const struct http_request *req = r->req;
     const char *headers[] = {"Content-Type: application/json",
@@ -145,8 +145,25 @@ static bool relay_send(struct relay *r, const char *path, struct err *err)
                                   .headers = headers,
                                   .body = req->body.data,
                                   .body_len = req->body.len,
-                                  .cancel_fd = req->client_fd};
+                                  .cancel_fd = req->client_fd,
+                                  .ret_unsent = ret_unsent};
     return http_call_open(&spec, &r->call, err);
+}
+
+/* An engine that had died before it saw the request is started again, once; one that dies on the request is an error.
+ */
+static bool relay_reach(struct relay *r, const struct model *model, const char *as, enum backend_mode mode,
+                        const char *path, struct err *err)
+{
+    bool unsent = false;
+    if (relay_send(r, path, &unsent, err))
+        return true;
+    if (!unsent || !backends_explain(r->backends, &r->use, err))
+        return false;
+    relay_close(r);
+    *err = ERR_INIT;
+    r->in_use = backends_use(r->backends, model, as, mode, r->req->client_fd, &r->use, err);
+    return r->in_use && relay_send(r, path, &unsent, err);
 }
 
 static void openai_relay(struct http_request *req, const char *path, enum backend_mode mode)
@@ -170,9 +187,10 @@ static void openai_relay(struct http_request *req, const char *path, enum backen
         http_reply(req, 200, NULL, NULL, 0);
         return;
     }
-    if (relay_send(r, path, &err) && relay_answer(r, &err))
+    if (relay_reach(r, &model, as, mode, path, &err) && relay_answer(r, &err))
         return;
-    relay_explain(r, &err);
+    if (r->in_use)
+        relay_explain(r, &err);
     relay_close(r);
     http_reply_error(req, &err);
 }

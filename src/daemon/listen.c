@@ -29,7 +29,8 @@ static bool check_exposure(const char *where, const struct daemon_options *o, st
         return true;
     if (!o->insecure)
         return err_set(err, ERR_INVALID,
-                       "listening on %s lets everybody who reaches this machine use it: set a key with TUG_API_KEY, or "
+                       "listening on %s lets everybody who reaches this machine use it: set a key with --api-key or "
+                       "TUG_API_KEY, or "
                        "say --insecure if you trust the network",
                        where);
     log_warn("INSECURE: everybody who reaches this machine can use its models and change them: no API key is set",

@@ -102,6 +102,8 @@ static bool pack_file(struct package *p, const char *path, enum layer_role role,
         return err_set(err, ERR_TOO_LARGE, "a model has at most %d files", (int)LIMIT_MANIFEST_LAYERS);
     if (!hash_file(path, text ? PACKAGE_TEXT_MAX : UINT64_C(1) << 53, &d, err))
         return false;
+    if (role == LAYER_TEMPLATE && d.size == 0)
+        return err_set(err, ERR_INVALID, "the chat template %s is empty", path);
     const char *name = base_name(path);
     bool marked = !p->cncf || strstr(name, row->mark) != NULL;
     d.filepath = arena_printf(&p->arena, "%s%s%s", marked ? "" : row->before, name, marked ? "" : row->behind);

@@ -301,6 +301,7 @@ static void test_refused_files(void **state)
         {"a shard of another name", {.gguf = shard}, "-of-00004", "shard.gguf"},
         {"mmproj no GGUF", {.gguf = good, .mmproj = text}, "not a GGUF file", "text.gguf"},
         {"template missing", {.gguf = good, .chat_template = at(&a, "none.jinja")}, "", "none.jinja"},
+        {"template empty", {.gguf = good, .chat_template = put(&a, "empty.jinja", "", 0)}, "empty", "empty.jinja"},
         {"licence missing", {.gguf = good, .licenses = license_missing}, "", "none.txt"},
         {"licence a folder", {.gguf = good, .licenses = license_folder}, "folder", root},
         {"licence with a newline", {.gguf = good, .licenses = license_newline}, "control", "rename"},

@@ -50,7 +50,11 @@ static bool remote_config(struct registry *r, const struct reference *ref, struc
     if (strcmp(actual, config->digest) != 0)
         return err_set(err, ERR_PROTOCOL, "%s sent wrong bytes for %s: they are %s", ref->registry, config->digest,
                        actual);
-    return model_config_read(config->media_type, buf_str(&bytes), bytes.len, a, &m->config, err);
+    if (!model_config_read(config->media_type, buf_str(&bytes), bytes.len, a, &m->config, err))
+        return false;
+    if (m->config.format == NULL)
+        m->config.format = manifest_format(&m->manifest);
+    return true;
 }
 
 bool distribution_remote(struct distribution *d, const char *reference, struct arena *a, struct model *ret,

@@ -34,7 +34,7 @@ static size_t cursor_left(const struct cursor *c) { return c->n - c->at; }
 static bool cursor_bytes(struct cursor *c, uint64_t n, const unsigned char **ret)
 {
     if (n > cursor_left(c))
-        return cursor_refuse(c, "the header is cut off");
+        return cursor_refuse(c, "the header is cut off (is the file complete?)");
     *ret = c->p + c->at;
     c->at += (size_t)n;
     return true;
@@ -177,9 +177,9 @@ static bool read_front(struct cursor *c, uint64_t *ret_tensors, uint64_t *ret_kv
     if (!cursor_uint(c, 8, ret_tensors) || !cursor_uint(c, 8, ret_kvs))
         return false;
     if (*ret_tensors > LIMIT_GGUF_TENSORS || *ret_tensors > cursor_left(c) / GGUF_TENSOR_LEAST)
-        return cursor_refuse(c, "it announces more tensors than it can hold");
+        return cursor_refuse(c, "it announces more tensors than it has room for (is the file complete?)");
     if (*ret_kvs > LIMIT_GGUF_KV || *ret_kvs > cursor_left(c) / GGUF_KEY_LEAST)
-        return cursor_refuse(c, "it announces more keys than it can hold");
+        return cursor_refuse(c, "it announces more keys than it has room for (is the file complete?)");
     return true;
 }
 

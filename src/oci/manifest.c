@@ -13,7 +13,7 @@
 
 #define MANIFEST_SIZE_MAX ((int64_t)1 << 53) /* what a JSON number holds exactly in every reader */
 
-enum { MANIFEST_PATH_MAX = 255, MANIFEST_WHERE = 64 };
+enum { MANIFEST_PATH_MAX = 255, MANIFEST_WHERE = 64, MANIFEST_ANNOTATIONS = 256 };
 
 /* What each media type of a layer is for. `named`: ModelPack, whose layers must carry a file path. */
 static const struct layer_type {
@@ -99,6 +99,8 @@ static bool annotations_read(const json_t *obj, const char *where, struct arena 
     if (!json_get_object(obj, where, "annotations", &map, err))
         return false;
     size_t n = json_object_size(map);
+    if (n > MANIFEST_ANNOTATIONS)
+        return err_param(err, where, "%s has %zu annotations, more than %d", where, n, (int)MANIFEST_ANNOTATIONS);
     struct annotation *list = arena_array(a, n, sizeof *list);
     size_t i = 0;
     const char *key;
@@ -317,6 +319,25 @@ bool manifest_pick(const void *index_bytes, size_t n, struct arena *a, struct de
     char where[MANIFEST_WHERE];
     text_format(where, sizeof where, "manifests[%zu]", chosen);
     return descriptor_read(json_array_get(entries, chosen), where, a, ret, false, err);
+}
+
+const char *manifest_format(const struct manifest *m)
+{
+    static const char *const formats[] = {"gguf", "safetensors", "dduf"};
+    for (size_t i = 0; i < m->n_layers; i++) {
+        const struct descriptor *d = &m->layers[i];
+        if (d->role != LAYER_WEIGHTS)
+            continue;
+        for (size_t k = 0; k < ARRAY_LEN(formats); k++) {
+            size_t n = strlen(formats[k]);
+            size_t len = d->filepath != NULL ? strlen(d->filepath) : 0;
+            bool by_name =
+                len > n && d->filepath[len - n - 1] == '.' && text_equal_nocase(d->filepath + len - n, formats[k]);
+            if (by_name || contains_nocase(d->media_type, formats[k]))
+                return formats[k];
+        }
+    }
+    return NULL;
 }
 
 const char *descriptor_annotation(const struct descriptor *d, const char *key)

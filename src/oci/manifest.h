@@ -93,6 +93,10 @@ bool model_config_write(const struct model_config *c, const struct descriptor *l
 bool model_config_write_modelpack(const struct model_config *c, const struct descriptor *layers, size_t n_layers,
                                   struct buf *out, struct err *err);
 
+/* "gguf", "safetensors" or "dduf" from the weights' types or names, for a config that does not say (ModelPack); NULL:
+ * it cannot be told. */
+const char *manifest_format(const struct manifest *m);
+
 const char *descriptor_annotation(const struct descriptor *d, const char *key); /* NULL if none */
 
 #endif

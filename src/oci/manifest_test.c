@@ -232,6 +232,51 @@ static void test_bombs(void **state)
     }
 }
 
+static void test_annotations(void **state)
+{
+    (void)state;
+    static const size_t counts[] = {256, 257};
+    for (size_t i = 0; i < 2; i++) {
+        struct buf b = BUF_INIT(LIMIT_MANIFEST_BYTES);
+        struct arena a = ARENA_INIT;
+        struct manifest m;
+        struct err err = {0};
+        buf_add_str(&b,
+                    HEAD CONFIG ",\"layers\":[{\"mediaType\":\"x\",\"size\":1,\"digest\":\"" D2 "\",\"annotations\":{");
+        for (size_t k = 0; k < counts[i]; k++)
+            buf_printf(&b, "%s\"%zu\":\"\"", k > 0 ? "," : "", k);
+        buf_add_str(&b, "}}]}");
+        assert_int_equal(manifest_read(b.data, b.len, &a, &m, &err), i == 0);
+        assert_true(i == 0 || strstr(err.text, "layers[0] has 257 annotations") != NULL);
+        arena_done(&a);
+        buf_done(&b);
+    }
+}
+
+static void test_format(void **state)
+{
+    (void)state;
+    static const struct {
+        const char *text, *is;
+    } rows[] = {
+        {WITH(LAYER("3", D2)), "gguf"},
+        {WITH(NAMED("application/vnd.docker.ai.safetensors", "a.bin")), "safetensors"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_CONFIG_FILE, "a.gguf") "," NAMED(OCI_TYPE_CNCF_WEIGHT, "b.GGUF") "]}", "gguf"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_WEIGHT, "dir/b.safetensors") "]}", "safetensors"},
+        {CNCF_HEAD NAMED(OCI_TYPE_CNCF_WEIGHT, "gguf") "]}", NULL},
+        {WITH(""), NULL},
+    };
+    for (size_t i = 0; i < sizeof rows / sizeof *rows; i++) {
+        struct arena a = ARENA_INIT;
+        struct manifest m;
+        assert_true(manifest_read(rows[i].text, strlen(rows[i].text), &a, &m, NULL));
+        const char *is = manifest_format(&m);
+        if ((is == NULL) != (rows[i].is == NULL) || (is != NULL && strcmp(is, rows[i].is) != 0))
+            fail_msg("row %zu: %s", i, is != NULL ? is : "none");
+        arena_done(&a);
+    }
+}
+
 #define INDEX(entries) "{\"schemaVersion\":2,\"manifests\":[" entries "]}"
 #define ENTRY(digest, os, arch)                                                                                        \
     "{\"mediaType\":\"" OCI_TYPE_MANIFEST "\",\"size\":5,\"digest\":\"" digest "\",\"platform\":{\"os\":\"" os         \
@@ -302,9 +347,9 @@ static void test_kind(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_whole),       cmocka_unit_test(test_modelpack),
-                                       cmocka_unit_test(test_bad),         cmocka_unit_test(test_bombs),
-                                       cmocka_unit_test(test_path_of_255), cmocka_unit_test(test_pick),
-                                       cmocka_unit_test(test_kind)};
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_whole),       cmocka_unit_test(test_annotations), cmocka_unit_test(test_format),
+        cmocka_unit_test(test_modelpack),   cmocka_unit_test(test_bad),         cmocka_unit_test(test_bombs),
+        cmocka_unit_test(test_path_of_255), cmocka_unit_test(test_pick),        cmocka_unit_test(test_kind)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -9,6 +9,8 @@
 #include <ctype.h>
 #include <string.h>
 
+enum { CONFIG_PAIRS = 8192 }; /* what gguf_summary writes is below */
+
 /* The string of a field, copied; "" counts as absent, as DMR never writes it. Here and below obj is NULL when the
  * whole object is absent. */
 static bool config_string(const json_t *obj, const char *where, const char *key, struct arena *a, const char **ret,
@@ -41,6 +43,8 @@ static bool config_gguf(const json_t *config, struct arena *a, struct model_conf
     if (config != NULL && !json_get_object(config, "config", "gguf", &map, err))
         return false;
     size_t n = json_object_size(map);
+    if (n > CONFIG_PAIRS)
+        return err_param(err, "config.gguf", "config.gguf has %zu entries, more than %d", n, (int)CONFIG_PAIRS);
     struct config_pair *pairs = arena_array(a, n, sizeof *pairs);
     size_t i = 0;
     const char *key;

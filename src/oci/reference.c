@@ -93,7 +93,7 @@ static bool reference_port(const char *s)
 
 static bool reference_ipv6(const char *s)
 {
-    size_t n = strspn(s + 1, "0123456789abcdefABCDEF:.");
+    size_t n = strspn(s + 1, "0123456789abcdefABCDEF:");
     const char *rest = s + 1 + n;
     if (n < 2 || *rest != ']')
         return false;

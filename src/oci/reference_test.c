@@ -99,6 +99,7 @@ static const struct {
     {"host with a dash first", "-a.example/x", "host name"},
     {"host with an empty label", "a..example/x", "host name"},
     {"ipv6 open", "[::1/x", "host name"},
+    {"ipv6 with dots", "[::..1]/x", "host name"},
     {"registry without a name", "registry.example.com/", "parts of a name"},
 };
 

@@ -45,6 +45,8 @@ static bool model_load(struct store *s, const struct index *x, const char *id, s
         !model_config_read(m.manifest.config.media_type, buf_str(&config), config.len, a, &m.config, err))
         return err_while(err, "reading the model %s", id);
     model_names(x, id, a, &m);
+    if (m.config.format == NULL)
+        m.config.format = manifest_format(&m.manifest);
     m.created_wall_ns = m.config.created_wall_ns;
     if (m.created_wall_ns == 0) {
         _cleanup_free_ char *path = store_blob_file(s, id);

@@ -166,6 +166,8 @@ bool http_call_open(const struct http_call_spec *spec, struct http_call **ret_ca
         }
         if (!ok)
             fail_with(call, err);
+        if (!ok && spec->ret_unsent != NULL)
+            *spec->ret_unsent = call->result == CURLE_COULDNT_CONNECT;
     }
     if (!ok)
         http_call_close(&call);

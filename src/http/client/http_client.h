@@ -48,6 +48,7 @@ struct http_call_spec {
     const char *ca_file;        /* extra CA bundle, or NULL */
     const char *resolve_to;     /* numeric address to dial instead of resolving, or NULL */
     struct http_pool *pool;
+    bool *ret_unsent; /* NULL, or set when http_call_open fails: no connection, so nobody saw the request */
 };
 
 struct http_pool *http_pool_new(void);
