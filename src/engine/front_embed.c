@@ -11,14 +11,14 @@
 
 #include <string.h>
 
-enum { EMBED_WINDOW = 32 };
+enum { EMBED_WINDOW = 32, VECTORS_MAX_BYTES = LIMIT_ARENA_BYTES / 2 };
 
 struct embed {
     struct front *front;
     struct http_request *req;
     const struct openai_request *in;
     size_t n_embd;
-    float *vectors; /* in->n_prompts rows */
+    float *vectors; /* in->n_prompts rows, the request's arena's */
     size_t next;    /* the first input that is not submitted */
     struct gen *running[EMBED_WINDOW];
     int32_t *tokens[EMBED_WINDOW]; /* of running[i], ours to free */
@@ -42,7 +42,6 @@ static void embed_done(struct embed *e)
 {
     while (e->n_running > 0)
         embed_drop(e, e->n_running - 1);
-    free(e->vectors);
 }
 
 static bool embed_tokens(const struct embed *e, const struct openai_prompt *p, int32_t **ret_tokens, size_t *ret_n,
@@ -111,8 +110,9 @@ static bool embed_run(struct embed *e, struct err *err)
     return true;
 }
 
-/* Cutting a vector short (`dimensions`) is right only for models trained for it, which no GGUF file says. */
-static bool embed_check(const struct embed *e, struct err *err)
+/* Room for the answer, and what only the model can tell. Cutting a vector short (`dimensions`) is right only for models
+ * trained for it, which no GGUF file says. */
+static bool embed_prepare(struct embed *e, struct err *err)
 {
     int64_t wanted = e->in->dimensions;
     const struct model_info *model = model_get_info(e->front->model);
@@ -121,6 +121,10 @@ static bool embed_check(const struct embed *e, struct err *err)
     if (wanted != OPENAI_UNSET && wanted != (int64_t)e->n_embd)
         return err_param(err, "dimensions", "`dimensions` must be %zu for this model, or left out (got %lld)",
                          e->n_embd, (long long)wanted);
+    if (e->in->n_prompts > VECTORS_MAX_BYTES / (e->n_embd * sizeof *e->vectors))
+        return err_set(err, ERR_TOO_LARGE, "%zu vectors of this model are too many for one answer: send fewer inputs",
+                       e->in->n_prompts);
+    e->vectors = arena_array(&e->req->arena, e->in->n_prompts, e->n_embd * sizeof *e->vectors);
     return true;
 }
 
@@ -144,8 +148,7 @@ void front_embeddings(struct http_request *req)
     }
     _cleanup_(embed_done) struct embed e = {.front = req->app, .req = req, .in = &in};
     e.n_embd = (size_t)model_get_info(e.front->model)->n_embd;
-    e.vectors = check_alloc(calloc(in.n_prompts * e.n_embd, sizeof *e.vectors));
-    bool ok = embed_check(&e, &err) && embed_run(&e, &err);
+    bool ok = embed_prepare(&e, &err) && embed_run(&e, &err);
     if (ok && !embed_write(&e, &out))
         ok = err_set(&err, ERR_TOO_LARGE, "the answer is larger than %d bytes: send fewer inputs, or base64",
                      (int)LIMIT_ANSWER_BYTES);

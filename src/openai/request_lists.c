@@ -47,9 +47,10 @@ bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *
 
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err)
 {
-    const json_t *map = NULL;
-    if (!json_get_object(body, "", "logit_bias", &map, err))
+    const json_t *checked = NULL;
+    if (!json_get_object(body, "", "logit_bias", &checked, err))
         return false;
+    json_t *map = json_object_get(body, "logit_bias");
     size_t count = json_object_size(map);
     if (count == 0)
         return true;
@@ -60,7 +61,7 @@ bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s
     size_t n = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+    json_object_foreach(map, key, value)
     {
         struct openai_bias *row = &rows[n++];
         if (!text_to_i64(key, &row->token) || row->token < 0 || row->token > INT32_MAX)

@@ -40,8 +40,12 @@ static bool message_role(struct message *m, struct err *err)
     for (size_t i = 0; i < sizeof role_rows / sizeof role_rows[0]; i++) {
         if (strcmp(role, role_rows[i].name) != 0)
             continue;
+        if (role_rows[i].becomes == NULL) {
+            err_param(err, path, "`%s`: %s", path, role_rows[i].why);
+            return false;
+        }
         m->role = role_rows[i].becomes;
-        return m->role != NULL || err_param(err, path, "`%s`: %s", path, role_rows[i].why);
+        return true;
     }
     return err_param(err, path, "`%s` must be system, developer, user or assistant (got \"%.64s\")", path, role);
 }
@@ -132,7 +136,7 @@ bool request_messages(const json_t *body, struct arena *a, struct openai_request
     if (n == 0)
         return err_param(err, "messages", "`messages` must have at least one message");
     _cleanup_(json_free) json_t *plain = json_array();
-    struct message m = {0};
+    struct message m = {.role = ""};
     for (size_t i = 0; i < n; i++) {
         m.object = json_array_get(list, i);
         (void)text_format(m.where, sizeof m.where, "messages[%zu]", i);
