@@ -131,7 +131,8 @@ static void task_finish(struct task *t, bool slot, const struct job_event *last)
     task_wake_locked(t);
     if (slot && t->kind == TASK_PULL)
         d->running_pulls--;
-    d->workers--;
+    d->running--;
+    t->worker->done = true;
     pthread_cond_broadcast(&d->changed);
     task_unref_locked(t);
 }
@@ -242,6 +243,21 @@ static struct task *task_find_locked(struct distribution *d, enum task_kind kind
     return NULL;
 }
 
+/* Joins the threads that are done, so that they do not gather in a daemon that lives for months. */
+static void workers_reap_locked(struct distribution *d)
+{
+    for (struct worker **at = &d->workers; *at != NULL;) {
+        struct worker *w = *at;
+        if (!w->done) {
+            at = &w->next;
+            continue;
+        }
+        *at = w->next;
+        pthread_join(w->thread, NULL);
+        free(w);
+    }
+}
+
 /* A new task with its worker; cancel: a pipe, which it takes. */
 static bool task_start_locked(struct distribution *d, enum task_kind kind, const struct reference *ref,
                               const char *token, int cancel[2], struct task **ret_task, struct err *err)
@@ -255,16 +271,20 @@ static bool task_start_locked(struct distribution *d, enum task_kind kind, const
     t->refs = 1;
     t->cancel_fd = cancel[0];
     t->cancel_end = cancel[1];
-    pthread_t thread;
-    if (!process_thread(kind == TASK_PULL ? "pull" : "push", task_main, t, WORKER_STACK, 1, &thread, err)) {
+    t->worker = check_alloc(calloc(1, sizeof *t->worker));
+    workers_reap_locked(d);
+    if (!process_thread(kind == TASK_PULL ? "pull" : "push", task_main, t, WORKER_STACK, 0, &t->worker->thread, err)) {
+        free(t->worker);
         free(t->token);
         free(t);
         return false;
     }
+    t->worker->next = d->workers;
+    d->workers = t->worker;
     cancel[0] = cancel[1] = -1;
     t->next = d->tasks;
     d->tasks = t;
-    d->workers++;
+    d->running++;
     d->refs++;
     *ret_task = t;
     return true;
@@ -423,8 +443,9 @@ void distribution_stop(struct distribution **distribution)
     d->stopping = true;
     while (d->tasks != NULL)
         task_cancel_locked(d->tasks);
-    while (d->workers > 0)
+    while (d->running > 0)
         pthread_cond_wait(&d->changed, &d->lock);
+    workers_reap_locked(d);
     distribution_unref_locked(d);
     *distribution = NULL;
 }

@@ -25,9 +25,16 @@ struct distribution {
     pthread_cond_t changed; /* a slot or a worker came free, or a task was cancelled */
     struct task *tasks;     /* those that can be joined */
     unsigned running_pulls;
-    unsigned workers;
-    unsigned refs; /* its owner, and each task */
+    unsigned running;       /* workers that have not finished */
+    struct worker *workers; /* those too whose threads are still to be joined */
+    unsigned refs;          /* its owner, and each task */
     bool stopping;
+};
+
+struct worker {
+    struct worker *next;
+    pthread_t thread;
+    bool done; /* it needs the lock no more: joining it takes no time */
 };
 
 struct task_note {
@@ -52,6 +59,7 @@ struct task {
 
     int cancel_end; /* its other end; -1: cancelled */
     struct task *next;
+    struct worker *worker;
     struct job *watchers;
     unsigned refs; /* its worker, and each watcher */
     bool started, finished;

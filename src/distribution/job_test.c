@@ -233,6 +233,7 @@ static void a_push_tells_each_layers_size(void **state)
                                 &j, &testing_err),
               ERR_INVALID);
     must_fail(distribution_pull(d, "", NULL, &j, &testing_err), ERR_INVALID);
+    must_fail(distribution_pull(d, "hf.co/org/model:Q4_K_M", NULL, &j, &testing_err), ERR_UNSUPPORTED);
     must(distribution_push(d, "ai/x", NULL, &j, &testing_err));
     assert_true(job_next(j, &e, -1));
     assert_string_equal(e.message, "Uploaded: 3.00 MB");
