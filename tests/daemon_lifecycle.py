@@ -102,7 +102,9 @@ def test_engine_killed_under_a_request(small):
 
 def test_engine_killed_while_idle(small):
     assert small.chat("ai/smollm2", "Hi", max_tokens=1).status == 200
-    os.kill(small.engines()[0], signal.SIGKILL)
+    (engine,) = small.engines()
+    os.kill(engine, signal.SIGKILL)
+    wait_for("its end", lambda: not alive(engine), 5)
     assert small.chat("ai/smollm2", "Hi", max_tokens=1).status == 200
 
 

@@ -239,6 +239,10 @@ def test_a_long_prompt_is_refused_with_both_numbers(engine):
     with pytest.raises(openai.BadRequestError) as e:
         chat(engine, messages=[{"role": "user", "content": LONG * 5}])
     assert e.value.body["code"] == "context_length_exceeded" and "8192" in str(e.value)
+    with pytest.raises(openai.BadRequestError, match="more than .* tokens.* 8192"):  # megabytes are not even tokenized
+        chat(engine, messages=[{"role": "user", "content": LONG * 100}])
+    with pytest.raises(openai.BadRequestError, match="more than .* tokens.* 8192"):
+        engine.client.completions.create(model="m", prompt=LONG * 100)
 
 
 def test_a_generator_has_no_embeddings_and_an_embedder_no_text(engine, embedder):

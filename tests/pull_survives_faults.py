@@ -134,7 +134,7 @@ def test_two_clients_one_transfer(daemon, proxied):
 def refused(daemon, name, *parts):
     done = daemon.tug("pull", name, check=False, timeout=240)
     assert done.returncode != 0
-    assert done.stderr.startswith("Failed to pull model: "), done.stderr
+    assert done.stderr.splitlines()[-1].startswith("Failed to pull model: "), done.stderr
     for part in parts:
         assert part in done.stderr, done.stderr
     check_nothing_visible(daemon)
@@ -164,18 +164,22 @@ def test_manifest_bytes_are_not_its_digest(daemon, pushed, proxied):
 
 
 def test_size_lies(daemon, proxied):
+    """A manifest whose size of a layer is one byte off, under a digest of its own that fits."""
+    changed = []
+
     def fault(handler, answer):
         status, headers, body = answer
-        if manifest(handler) and body:
+        if not manifest(handler):
+            return answer
+        if status == 200 and body:
             m = json.loads(body)
             m["layers"][0]["size"] += 1
-            body = json.dumps(m, separators=(",", ":")).encode()
-        if manifest(handler):
-            headers = [h for h in headers if h[0].lower() not in ("content-length", "docker-content-digest", "etag")]
-        return status, headers, body
+            changed.append(json.dumps(m, separators=(",", ":")).encode())
+        kept = [("Content-Type", "application/vnd.oci.image.manifest.v1+json")]
+        return (200, kept, changed[-1]) if changed else (status, kept, body)
 
     p = proxied(fault)
-    refused(daemon, f"{p.host}/demo/smollm2:v1", "size")
+    refused(daemon, f"{p.host}/demo/smollm2:v1", str(SIZE), "size")
 
 
 def test_html_instead_of_a_manifest(daemon, proxied):
@@ -183,8 +187,7 @@ def test_html_instead_of_a_manifest(daemon, proxied):
         return 200, [("Content-Type", "text/html")], b"<html>Welcome to the hotel's wireless network</html>"
 
     p = proxied(fault)
-    message = refused(daemon, f"{p.host}/demo/smollm2:v1", p.host)
-    assert "html" in message.lower()
+    refused(daemon, f"{p.host}/demo/smollm2:v1", p.host, "web page")
 
 
 def test_ranges_ignored(daemon, proxied):
@@ -228,8 +231,7 @@ def test_registry_is_down(daemon):
     from conftest import free_port
 
     host = f"localhost:{free_port()}"
-    message = refused(daemon, f"{host}/demo/smollm2:v1", host)
-    assert "refused" in message
+    refused(daemon, f"{host}/demo/smollm2:v1", host, "connect")
 
 
 def test_unknown_tag(daemon, pushed):

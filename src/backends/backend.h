@@ -189,7 +189,8 @@ void fit_explain(struct backends *b, const struct backend *be, int64_t waited_ns
 /* ---- words.c: backends thread */
 void words_begin(struct words *w, const char *log_dir, const char *id, const char *name);
 void words_add(struct words *w, const char *data, size_t n);
-/* The last whole lines that fit, oldest first, joined by " | "; "" when it said nothing. */
+/* The last whole lines that fit, oldest first, joined by " | ", without the engine's own infos; "" when none is left.
+ */
 void words_last(const struct words *w, char *dst, size_t size);
 void words_end(struct words *w);
 

@@ -8,6 +8,7 @@
 #include "platform/socket.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <string.h>
 #include <sys/un.h>
 
@@ -204,8 +205,9 @@ static bool may_start(struct backends *b, const struct backend *be, struct err *
         return err_set(err, ERR_UNAVAILABLE, "cannot load %s: the daemon is stopping", be->name);
     if (be->state == BACKEND_ABSENT && left > 0)
         return err_set(err, ERR_ENGINE,
-                       "%s crashed %d times in a row; Tug starts it again in %lld s at the earliest. The last time: %s",
-                       be->name, be->crash_streak, (long long)(left / CLOCK_SECOND + 1), be->reason.text);
+                       "%s crashed %d times in a row; Tug starts it again in %" PRId64
+                       " s at the earliest. The last time: %s",
+                       be->name, be->crash_streak, left / CLOCK_SECOND + 1, be->reason.text);
     return true;
 }
 
@@ -271,7 +273,7 @@ static bool use_wait(struct backends *b, struct backend *be, const struct model 
     int wake[2];
     if (!socket_pipe(wake, err))
         return false;
-    struct waiter w = {.backend = be, .wake_fd = wake[1], .deadline_ns = clock_now_ns() + b->options.wait_ns};
+    struct waiter w = {.backend = be, .wake_fd = wake[1], .deadline_ns = clock_after_ns(b->options.wait_ns)};
     waiter_add(be, &w);
     bool plan = (be->state == BACKEND_ABSENT || be->state == BACKEND_STOPPING) && !be->planning && !be->planned;
     if (plan) {

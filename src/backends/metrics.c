@@ -32,12 +32,12 @@ static const struct own_metric {
     uint64_t (*value)(const struct backend *be);
     const char *scale; /* what turns the value into the unit of the name */
 } own_metrics[] = {
-    {"tug_engine_starts_total", "counter", "Engines started.", value_starts, ""},
-    {"tug_engine_crashes_total", "counter", "Engines that died without being told to.", value_crashes, ""},
-    {"tug_engine_load_seconds_total", "counter", "Time that engines took to become ready.", value_load_ms, "e-3"},
-    {"tug_engine_memory_bytes", "gauge", "Memory of the loaded engine: predicted, then as it says.", value_memory, ""},
-    {"tug_engine_users", "gauge", "Requests that use the engine.", value_users, ""},
-    {"tug_engine_waiting", "gauge", "Requests that wait for the engine.", value_waiting, ""},
+    {"tug_backend_starts_total", "counter", "Engines started.", value_starts, ""},
+    {"tug_backend_crashes_total", "counter", "Engines that died without being told to.", value_crashes, ""},
+    {"tug_backend_load_seconds_total", "counter", "Time that engines took to become ready.", value_load_ms, "e-3"},
+    {"tug_backend_memory_bytes", "gauge", "Memory of the loaded engine: predicted, then as it says.", value_memory, ""},
+    {"tug_backend_users", "gauge", "Requests that use the engine.", value_users, ""},
+    {"tug_backend_waiting", "gauge", "Requests that wait for the engine.", value_waiting, ""},
 };
 
 static bool write_single(struct buf *out, const char *name, const char *type, const char *help, uint64_t value)
@@ -87,7 +87,8 @@ static void ask_engine(struct metrics_merge *mm, const struct serving *engine)
 
 bool backends_metrics(struct backends *b, struct buf *out)
 {
-    _cleanup_free_ struct serving *engines = check_alloc(calloc(LIMIT_BACKENDS, sizeof *engines));
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
+    struct serving *engines = arena_array(&a, LIMIT_BACKENDS, sizeof *engines);
     _cleanup_(metrics_merge_free) struct metrics_merge *mm = metrics_merge_new();
     size_t n = 0;
     pthread_mutex_lock(&b->lock);

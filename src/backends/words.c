@@ -73,40 +73,56 @@ void words_add(struct words *w, const char *data, size_t n)
     w->total += n;
 }
 
-/* Where the text to show begins: the oldest line start whose lines, joined, fit into `room`. */
-static size_t words_first(const struct words *w, size_t end, size_t room)
+/* The ring in order, without the line whose beginning is overwritten. Returns its length. */
+static size_t words_unroll(const struct words *w, char dst[LIMIT_ENGINE_WORDS_BYTES])
 {
-    size_t oldest = w->total > sizeof w->ring ? w->total - sizeof w->ring : 0;
-    size_t first = end, length = 0;
-    for (size_t at = end; at > oldest; at--) {
-        length += w->ring[(at - 1) % sizeof w->ring] == '\n' ? 3 : 1;
-        if (length > room)
-            break;
-        bool line_start = at - 1 == oldest ? oldest == 0 : w->ring[(at - 2) % sizeof w->ring] == '\n';
-        if (line_start)
-            first = at - 1;
-    }
-    /* One line that is longer than the room: its end is better than nothing. */
-    return first == end && end > oldest ? (end - oldest > room ? end - room : oldest) : first;
+    size_t n = w->total < sizeof w->ring ? w->total : sizeof w->ring;
+    for (size_t i = 0; i < n; i++)
+        dst[i] = w->ring[(w->total - n + i) % sizeof w->ring];
+    const char *lf = w->total > n ? memchr(dst, '\n', n) : NULL;
+    if (lf == NULL)
+        return n;
+    n -= (size_t)(lf + 1 - dst);
+    memmove(dst, lf + 1, n);
+    return n;
+}
+
+/* What tug-engine logs when all is well says nothing about its end. */
+static bool line_is_news(const char *line, size_t n)
+{
+    static const char *const levels[] = {" engine info: ", " engine debug: "};
+    for (size_t i = 0; i < ARRAY_LEN(levels); i++)
+        if (memmem(line, n, levels[i], strlen(levels[i])) != NULL)
+            return false;
+    return n > 0;
 }
 
 void words_last(const struct words *w, char *dst, size_t size)
 {
+    static const char between[] = {' ', '|', ' '};
+    char text[LIMIT_ENGINE_WORDS_BYTES];
     CHECK(size > 4);
-    size_t end = w->total;
-    while (end > 0 && w->total - end < sizeof w->ring && w->ring[(end - 1) % sizeof w->ring] == '\n')
-        end--;
-    size_t n = 0;
-    for (size_t at = words_first(w, end, size - 1); at < end; at++) {
-        char c = w->ring[at % sizeof w->ring];
-        if (c == '\n' && n + 3 < size) {
-            memcpy(dst + n, " | ", 3);
-            n += 3;
-        } else if (n + 1 < size) {
-            dst[n++] = (unsigned char)c < 0x20 ? ' ' : c;
+    char *at = dst + size - 1; /* filled from its end: the newest line is the one that must be there */
+    *at = '\0';
+    for (size_t end = words_unroll(w, text); end > 0;) {
+        const char *lf = memrchr(text, '\n', end);
+        size_t begin = lf == NULL ? 0 : (size_t)(lf + 1 - text), n = end - begin, room = (size_t)(at - dst);
+        bool first = *at == '\0';
+        if (line_is_news(text + begin, n)) {
+            if (!first && n + sizeof between > room)
+                break;
+            if (!first)
+                memcpy(at -= sizeof between, between, sizeof between);
+            n = n < room ? n : room; /* of one that is longer than all: its end */
+            memcpy(at - n, text + end - n, n);
+            at -= n;
         }
+        end = begin == 0 ? 0 : begin - 1;
     }
-    dst[n] = '\0';
+    memmove(dst, at, strlen(at) + 1);
+    for (; *dst != '\0'; dst++)
+        if ((unsigned char)*dst < 0x20)
+            *dst = ' ';
 }
 
 void words_end(struct words *w)

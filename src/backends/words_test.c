@@ -47,6 +47,8 @@ static void test_last_lines(void **state)
         {"both just fit", "abc\nde\n", 9, "abc | de"},
         {"both just not", "abc\nde\n", 8, "de"},
         {"a long line's end", "0123456789\n", 6, "56789"},
+        {"what is no news is left out", "t engine info: ready\nbad\nt engine debug: x\n", 64, "bad"},
+        {"nothing but that", "t engine info: ready\n", 64, ""},
         {"control characters", "a\tb\033[1m\n", 64, "a b [1m"},
     };
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

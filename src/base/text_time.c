@@ -101,11 +101,11 @@ void text_human_duration(char dst[TEXT_SHORT_MAX], int64_t ns)
         snprintf(dst, TEXT_SHORT_MAX, "About an hour");
     else if (hours < 48)
         snprintf(dst, TEXT_SHORT_MAX, "%d hours", (int)hours);
-    else if (hours < 24 * 7 * 2)
+    else if (hours < INT64_C(24) * 7 * 2)
         snprintf(dst, TEXT_SHORT_MAX, "%d days", (int)(hours / 24));
-    else if (hours < 24 * 30 * 2)
+    else if (hours < INT64_C(24) * 30 * 2)
         snprintf(dst, TEXT_SHORT_MAX, "%d weeks", (int)(hours / 24 / 7));
-    else if (hours < 24 * 365 * 2)
+    else if (hours < INT64_C(24) * 365 * 2)
         snprintf(dst, TEXT_SHORT_MAX, "%d months", (int)(hours / 24 / 30));
     else
         snprintf(dst, TEXT_SHORT_MAX, "%d years", (int)(seconds / 3600 / 24 / 365));
@@ -266,8 +266,8 @@ bool text_from_rfc3339(const char *s, int64_t *ret_wall_ns)
     }
     if (!time_offset_take(&s, &offset) || *s != '\0')
         return false;
-    int64_t seconds = days_since_1970(tm.tm_year, tm.tm_mon, tm.tm_mday) * 86400 + tm.tm_hour * 3600 + tm.tm_min * 60 +
-                      tm.tm_sec - offset;
+    int64_t seconds = days_since_1970(tm.tm_year, tm.tm_mon, tm.tm_mday) * 86400 + tm.tm_hour * INT64_C(3600) +
+                      tm.tm_min * INT64_C(60) + tm.tm_sec - offset;
     *ret_wall_ns = seconds * SECOND + fraction;
     return true;
 }

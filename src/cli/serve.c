@@ -41,11 +41,12 @@ static bool serve_stop(const char *home, struct err *err)
     if (!process_open((pid_t)pid, &daemon, err))
         return err_while(err, "stopping the daemon of %s", home);
     ok = process_signal(&daemon, SIGTERM);
+    int status = 0;
+    if (ok)
+        process_wait(&daemon, CLOCK_FOREVER, &status); /* not our child: only that it ended is told */
     process_done(&daemon);
     if (!ok)
         return err_set(err, ERR_FORBIDDEN, "process %" PRId64 ", the daemon of %s, is not yours to stop", pid, home);
-    if (!file_lock(fd, path, err)) /* it is released when the daemon has ended */
-        return false;
     printf("Stopped.\n");
     return true;
 }

@@ -83,6 +83,13 @@ static const char *engine_path(struct daemon *d)
     return file_stat(beside).kind == FILE_KIND_FILE ? beside : "tug-engine";
 }
 
+/* No reason not to start: models can be pulled and listed without it. */
+static void warn_missing_engine(const char *path)
+{
+    if (strchr(path, '/') != NULL && file_stat(path).kind != FILE_KIND_FILE)
+        log_warn("the engine is missing: no model can be loaded; set TUG_ENGINE or --engine", "path=%s", path);
+}
+
 static bool start_backends(struct daemon *d, struct err *err)
 {
     const struct daemon_options *o = d->options;
@@ -97,6 +104,7 @@ static bool start_backends(struct daemon *d, struct err *err)
         .parallel = o->parallel,
         .threads = o->threads,
     };
+    warn_missing_engine(options.engine_path);
     return backends_new(d->store, &options, &d->backends, err);
 }
 
@@ -161,7 +169,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
 {
     if (d->server != NULL) {
         http_server_refuse_new(d->server);
-        http_server_stop(d->server, clock_now_ns() + grace_ns);
+        http_server_stop(d->server, clock_after_ns(grace_ns));
         d->server = NULL;
     }
     distribution_stop(&d->distribution);

@@ -10,7 +10,7 @@
  *   daemon.lock   held by flock while it runs; its text is "PID ADDRESS": one daemon per home
  *   models/       the store
  *   run/          0700: tug.sock, address ("http://127.0.0.1:12434" and "unix:…", a line each), engines' sockets
- *   logs/         engine-MODEL.log, what each engine wrote to stderr
+ *   logs/         engine-ID12.log, what each engine wrote to stderr
  *
  * Signals: SIGTERM, SIGINT: new requests get 503, running ones have grace_ns, then the engines stop;
  * a second one ends at once. SIGHUP and SIGPIPE are ignored. When it is ready, it writes one line

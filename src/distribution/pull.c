@@ -84,23 +84,9 @@ static bool pull_name_it(struct pull *p, struct err *err)
 static bool pull_resolve(struct pull *p, struct err *err)
 {
     const struct reference *ref = &p->task->ref;
-    struct retry retry = {.task = p->task, .most = RETRY_ASK};
-    if (ref->digest[0] != '\0') {
-        memcpy(p->id, ref->digest, sizeof p->id);
-        return true;
-    }
-    while (!registry_resolve(p->transfer.registry, ref->repository, ref->tag, p->id, err))
-        if (!retry_again(&retry, err))
-            return false;
-    return true;
-}
-
-static bool pull_ask_manifest(struct pull *p, const char *which, struct registry_manifest *m, struct err *err)
-{
-    struct retry retry = {.task = p->task, .most = RETRY_ASK};
-    while (!registry_get_manifest(p->transfer.registry, p->task->ref.repository, which, m, err))
-        if (!retry_again(&retry, err))
-            return false;
+    if (ref->digest[0] == '\0')
+        return registry_resolve(p->transfer.registry, ref->repository, ref->tag, p->id, err);
+    memcpy(p->id, ref->digest, sizeof p->id);
     return true;
 }
 
@@ -115,9 +101,9 @@ static bool pull_fetch_manifest(struct pull *p, bool by_tag, char type[128], str
     if (store_blob_exists(p->store, p->id, NULL) &&
         store_blob_read(p->store, p->id, LIMIT_MANIFEST_BYTES, &p->bytes, err))
         return true;
-    bool ok = pull_ask_manifest(p, p->id, &m, err);
+    bool ok = registry_get_manifest(p->transfer.registry, ref->repository, p->id, &m, err);
     if (!ok && by_tag && err->code == ERR_NOT_FOUND && ref->tag[0] != '\0')
-        ok = pull_ask_manifest(p, ref->tag, &m, err);
+        ok = registry_get_manifest(p->transfer.registry, ref->repository, ref->tag, &m, err);
     if (ok) {
         text_format(type, 128, "%s", m.content_type);
         memcpy(p->id, m.digest, sizeof p->id);

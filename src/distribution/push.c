@@ -52,7 +52,7 @@ static void push_progress(void *ctx, uint64_t sent)
 static bool push_one(struct push *p, const struct descriptor *d, struct err *err)
 {
     _cleanup_(push_blob_done) struct push_blob b = {.push = p, .fd = -1};
-    struct retry retry = {.task = p->task, .most = RETRY_BLOB};
+    struct retry retry = {.task = p->task, .most = RETRY_PUSH};
     struct registry_upload upload = {.repo = p->task->ref.repository,
                                      .digest = d->digest,
                                      .mount_from = p->from[0] != '\0' ? p->from : NULL,
@@ -100,13 +100,9 @@ static bool push_manifest(struct push *p, struct err *err)
     const struct reference *ref = &p->task->ref;
     const char *type = p->model.manifest.media_type != NULL ? p->model.manifest.media_type : OCI_TYPE_MANIFEST;
     _cleanup_(buf_done) struct buf bytes = BUF_INIT(LIMIT_MANIFEST_BYTES);
-    struct retry retry = {.task = p->task, .most = RETRY_BLOB};
-    if (!store_blob_read(p->task->d->store, p->model.id, LIMIT_MANIFEST_BYTES, &bytes, err))
-        return false;
-    while (!registry_put_manifest(p->registry, ref->repository, ref->tag, type, buf_str(&bytes), bytes.len, err))
-        if (!retry_again(&retry, err))
-            return err_while(err, "pushing the manifest of %s", ref->text);
-    return true;
+    return (store_blob_read(p->task->d->store, p->model.id, LIMIT_MANIFEST_BYTES, &bytes, err) &&
+            registry_put_manifest(p->registry, ref->repository, ref->tag, type, buf_str(&bytes), bytes.len, err)) ||
+           err_while(err, "pushing the manifest of %s", ref->text);
 }
 
 static bool push_model(struct push *p, struct err *err)

@@ -4,7 +4,6 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
-#include "base/text.h"
 #include "http/client/http_client.h"
 #include "platform/clock.h"
 
@@ -50,20 +49,6 @@ static bool fetch_size_lies(const struct fetch *f, uint64_t actual, struct err *
                    f->blob->digest, (unsigned long long)f->blob->size, f->host, (unsigned long long)actual, f->repo);
 }
 
-/* Known before a byte is read, and before a page of some hotel's network can take the place of what we have. */
-static bool fetch_check_length(const struct fetch *f, const struct http_call *call, uint64_t from, struct err *err)
-{
-    const char *text = http_call_header(call, "content-length"), *type = http_call_header(call, "content-type");
-    uint64_t length = 0;
-    if (type != NULL && text_starts(type, "text/html"))
-        return err_set(err, ERR_PROTOCOL,
-                       "%s answered an HTML page instead of the blob %s; is a proxy or login page in between?", f->host,
-                       f->blob->digest);
-    if (text == NULL || !text_to_u64(text, &length) || from + length == f->blob->size)
-        return true;
-    return fetch_size_lies(f, from + length, err);
-}
-
 static bool fetch_read(struct fetch *f, struct http_call *call, struct err *err)
 {
     _cleanup_(buf_done) struct buf room = BUF_INIT(READ_BYTES);
@@ -97,9 +82,8 @@ static bool fetch_once(struct fetch *f, struct err *err)
     uint64_t from = 0;
     if (w->have == w->size)
         return true;
-    if (!registry_open_blob(f->x->registry, f->repo, f->blob->digest, w->have, w->size, &from, &call, err) ||
-        !fetch_check_length(f, call, from, err))
-        return false;
+    if (!registry_open_blob(f->x->registry, f->repo, f->blob->digest, w->have, w->size, &from, &call, err))
+        return false; /* a page or another length in its place is refused there, before a byte of ours is given up */
     if (from != w->have) {
         CHECK(from == 0);
         if (!blob_restart(w, err))

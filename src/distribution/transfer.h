@@ -13,7 +13,8 @@ struct retry {
     unsigned failures;
 };
 
-enum { RETRY_BLOB = 6, RETRY_ASK = 3 }; /* asking is what a person waits for: down is said soon */
+/* What is not in here is tried again by registry/ itself: whole exchanges, and an upload a few times. */
+enum { RETRY_BLOB = 6, RETRY_PUSH = 3 };
 
 /* After a failure whose reason is in err. True: it waited, try again. False: the failure is final; err says so. */
 bool retry_again(struct retry *r, struct err *err);

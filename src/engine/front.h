@@ -29,6 +29,12 @@ struct front {
 
 extern const struct http_route front_routes[]; /* ends with pattern NULL */
 
+/* front_tokens.c: malloc'd tokens; control tokens in the text count as such, BOS and the like are added as the
+ * vocabulary says. Too long for the context by far: ERR_CONTEXT at once. */
+bool front_tokenize(const struct front *front, const char *text, int32_t **ret_tokens, size_t *ret_n, struct err *err);
+/* False (ERR_CONTEXT) when messages are so large that rendering them would be in vain. */
+bool front_messages_fit(const struct front *front, const char *messages_json, struct err *err);
+
 /* front_text.c */
 void front_chat(struct http_request *req);
 void front_completion(struct http_request *req);

@@ -49,7 +49,7 @@ static bool embed_tokens(const struct embed *e, const struct openai_prompt *p, i
                          struct err *err)
 {
     if (p->text != NULL)
-        return model_tokenize(e->front->model, p->text, strlen(p->text), true, true, ret_tokens, ret_n, err);
+        return front_tokenize(e->front, p->text, ret_tokens, ret_n, err);
     if (!params_check_tokens(p, model_get_info(e->front->model), "input", err))
         return false;
     *ret_tokens = check_alloc(malloc(p->n_tokens * sizeof **ret_tokens));

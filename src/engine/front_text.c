@@ -19,11 +19,13 @@ static bool chat_prompt(struct job *job, char **ret_stop_lines, struct err *err)
     char why[ERR_TEXT_MAX / 2] = "";
     int32_t *tokens = NULL;
     size_t n = 0;
+    if (!front_messages_fit(job->front, job->in.messages_json, err))
+        return false;
     if (!chat_render(job->front->templates, job->in.messages_json, job->in.template_kwargs_json, &prompt, &stops, why,
                      sizeof why))
         return err_param(err, "messages", "the model's chat template refuses these messages: %s", why);
     *ret_stop_lines = stops;
-    if (!model_tokenize(job->front->model, prompt, strlen(prompt), true, true, &tokens, &n, err))
+    if (!front_tokenize(job->front, prompt, &tokens, &n, err))
         return false;
     job_add_prompt(job, tokens, n, NULL);
     return true;
@@ -46,7 +48,7 @@ static bool completion_prompt(struct job *job, const struct openai_prompt *p, st
     int32_t *tokens = NULL;
     size_t n = p->n_tokens;
     if (p->text != NULL) {
-        if (!model_tokenize(job->front->model, p->text, strlen(p->text), true, true, &tokens, &n, err))
+        if (!front_tokenize(job->front, p->text, &tokens, &n, err))
             return false;
     } else {
         if (!params_check_tokens(p, model_get_info(job->front->model), "prompt", err))

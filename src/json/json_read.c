@@ -100,7 +100,7 @@ static bool value_of(const json_t *obj, const char *where, const char *key, cons
 
 bool json_need(const json_t *obj, const char *where, const char *key, struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     char path[ERR_PARAM_MAX];
     if (!value_of(obj, where, key, &v, err))
         return false;
@@ -112,7 +112,7 @@ bool json_need(const json_t *obj, const char *where, const char *key, struct err
 
 bool json_get_string(const json_t *obj, const char *where, const char *key, const char **ret, struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     if (!value_of(obj, where, key, &v, err))
         return false;
     if (v == NULL)
@@ -125,7 +125,7 @@ bool json_get_string(const json_t *obj, const char *where, const char *key, cons
 
 bool json_get_bool(const json_t *obj, const char *where, const char *key, bool *ret, struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     if (!value_of(obj, where, key, &v, err))
         return false;
     if (v == NULL)
@@ -139,7 +139,7 @@ bool json_get_bool(const json_t *obj, const char *where, const char *key, bool *
 bool json_get_number(const json_t *obj, const char *where, const char *key, double min, double max, double *ret,
                      struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     char path[ERR_PARAM_MAX];
     if (!value_of(obj, where, key, &v, err))
         return false;
@@ -159,7 +159,7 @@ bool json_get_number(const json_t *obj, const char *where, const char *key, doub
 bool json_get_int(const json_t *obj, const char *where, const char *key, int64_t min, int64_t max, int64_t *ret,
                   struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     char path[ERR_PARAM_MAX];
     int64_t number = 0;
     if (!value_of(obj, where, key, &v, err))
@@ -188,7 +188,7 @@ bool json_get_int(const json_t *obj, const char *where, const char *key, int64_t
 bool json_get_array(const json_t *obj, const char *where, const char *key, size_t max_items, const json_t **ret,
                     struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     char path[ERR_PARAM_MAX];
     if (!value_of(obj, where, key, &v, err))
         return false;
@@ -207,7 +207,7 @@ bool json_get_array(const json_t *obj, const char *where, const char *key, size_
 
 bool json_get_object(const json_t *obj, const char *where, const char *key, const json_t **ret, struct err *err)
 {
-    const json_t *v;
+    const json_t *v = NULL;
     if (!value_of(obj, where, key, &v, err))
         return false;
     if (v == NULL)

@@ -45,18 +45,27 @@ static uint32_t word(const unsigned char *p)
     return (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 | p[3];
 }
 
+/* The IPv4 address that an IPv6 one stands for. */
+static bool holds4(const unsigned char *b, uint32_t *ret_four)
+{
+    static const unsigned char mapped[12] = {[10] = 0xff, [11] = 0xff}; /* ::ffff:a.b.c.d */
+    static const unsigned char nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    bool low = memcmp(b, mapped, 12) == 0 || memcmp(b, nat64, 12) == 0;
+    bool six_to_four = b[0] == 0x20 && b[1] == 0x02;
+    if (!low && !six_to_four)
+        return false;
+    *ret_four = word(low ? b + 12 : b + 2);
+    return true;
+}
+
 static enum address_class class6(const unsigned char *b)
 {
     static const unsigned char zero[16];
-    static const unsigned char nat64[12] = {0x00, 0x64, 0xff, 0x9b};
+    uint32_t four;
     if (memcmp(b, zero, 15) == 0)
         return b[15] == 1 ? ADDRESS_LOOPBACK : ADDRESS_SPECIAL;
-    if (memcmp(b, zero, 10) == 0 && b[10] == 0xff && b[11] == 0xff) /* ::ffff:a.b.c.d */
-        return class4(word(b + 12));
-    if (memcmp(b, nat64, 12) == 0)
-        return class4(word(b + 12));
-    if (b[0] == 0x20 && b[1] == 0x02) /* 6to4 */
-        return class4(word(b + 2));
+    if (holds4(b, &four))
+        return class4(four);
     if ((b[0] & 0xfe) == 0xfc)
         return ADDRESS_PRIVATE;
     if (b[0] == 0xfe && (b[1] & 0xc0) == 0x80)

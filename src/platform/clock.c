@@ -16,3 +16,9 @@ int64_t clock_now_ns(void) { return clock_read(CLOCK_MONOTONIC); }
 int64_t clock_wall_ns(void) { return clock_read(CLOCK_REALTIME); }
 int64_t clock_thread_cpu_ns(void) { return clock_read(CLOCK_THREAD_CPUTIME_ID); }
 int64_t clock_process_cpu_ns(void) { return clock_read(CLOCK_PROCESS_CPUTIME_ID); }
+
+int64_t clock_after_ns(int64_t ns)
+{
+    int64_t now = clock_now_ns();
+    return ns > CLOCK_FOREVER - now ? CLOCK_FOREVER : now + ns;
+}

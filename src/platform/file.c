@@ -275,5 +275,5 @@ bool file_map(const char *path, const unsigned char **ret_data, size_t *ret_len,
 void file_unmap(const unsigned char *data, size_t len)
 {
     if (data != NULL)
-        munmap((void *)(uintptr_t)data, len);
+        munmap((void *)data, len);
 }

@@ -19,6 +19,13 @@ struct room {
     uint64_t total, available;
 };
 
+/* A line "name 123" of memory.stat, in bytes. */
+static uint64_t stat_line(const char *text, const char *name)
+{
+    const char *at = strstr(text, name);
+    return at == NULL ? 0 : strtoull(at + strlen(name), NULL, 10);
+}
+
 static void room_take_group(void *ctx, const char *folder)
 {
     struct room *room = ctx;
@@ -31,9 +38,11 @@ static void room_take_group(void *ctx, const char *folder)
     if (cgroup_read(folder, "memory.current", text, sizeof text))
         used = strtoull(text, NULL, 10);
     if (cgroup_read(folder, "memory.stat", stat, sizeof stat)) {
-        /* Pages of files that nobody maps go when memory is asked for, so they count as free. */
-        const char *at = strstr(stat, "\ninactive_file ");
-        uint64_t cache = at == NULL ? 0 : strtoull(at + strlen("\ninactive_file "), NULL, 10);
+        /* Pages of files that nobody maps go when memory is asked for, so they count as free: those of a model that was
+         * just pulled and read again are active, and more than the model needs. */
+        uint64_t cache = stat_line(stat, "\ninactive_file ") + stat_line(stat, "\nactive_file ");
+        uint64_t mapped = stat_line(stat, "\nfile_mapped ");
+        cache -= mapped < cache ? mapped : cache;
         used -= cache < used ? cache : used;
     }
     if (limit < room->total)

@@ -3,8 +3,8 @@
 #include "platform/port_holder.h"
 
 #include <dirent.h>
-#include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -17,13 +17,14 @@ static unsigned long inode_in_table(const char *table, uint16_t port)
     if (f == NULL)
         return 0;
     while (inode == 0 && fgets(line, sizeof line, f) != NULL) {
-        unsigned local;
-        unsigned state;
-        unsigned long found;
-        if (sscanf(line, " %*d: %*[0-9A-Fa-f]:%x %*[0-9A-Fa-f]:%*x %x %*s %*s %*s %*u %*u %lu", &local, &state,
-                   &found) == 3 &&
-            local == port && state == 0x0a)
-            inode = found;
+        char *fields[10] = {NULL}; /* number, local, remote, state, queues, timer, retransmits, user, timeout, inode */
+        char *rest = line;
+        size_t n = 0;
+        while (n < 10 && (fields[n] = strtok_r(rest, " \n", &rest)) != NULL)
+            n++;
+        const char *local = n == 10 ? strrchr(fields[1], ':') : NULL;
+        if (local != NULL && strtoul(local + 1, NULL, 16) == port && strcmp(fields[3], "0A") == 0)
+            inode = strtoul(fields[9], NULL, 10);
     }
     fclose(f);
     return inode;

@@ -118,10 +118,12 @@ static void cpus_take_group(void *ctx, const char *folder)
 {
     unsigned *cpus = ctx;
     char text[64];
-    unsigned long long quota;
-    unsigned long long period;
-    if (!cgroup_read(folder, "cpu.max", text, sizeof text) || sscanf(text, "%llu %llu", &quota, &period) != 2 ||
-        period == 0) /* "max 100000": no limit */
+    char *end;
+    if (!cgroup_read(folder, "cpu.max", text, sizeof text))
+        return;
+    unsigned long long quota = strtoull(text, &end, 10); /* "max 100000": no limit */
+    unsigned long long period = end == text ? 0 : strtoull(end, NULL, 10);
+    if (period == 0)
         return;
     unsigned long long allowed = (quota + period - 1) / period;
     if (allowed < *cpus)

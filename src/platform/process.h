@@ -26,7 +26,7 @@ struct process_spec {
 /* Safe in a process with threads. A CHILD is killed when the calling *thread* ends (Linux ties PR_SET_PDEATHSIG to it),
  * so call this from one that lives as long. Not in PATH: ERR_NOT_FOUND. */
 bool process_spawn(const struct process_spec *spec, struct process *ret_process, struct err *err);
-/* Another's process, by its number: to signal it and to wait for its end (its status is not ours to know: 0). */
+/* Another's process, by its number: to signal it and to wait for its end (its status is not ours to know). */
 bool process_open(pid_t pid, struct process *ret_process, struct err *err);
 bool process_signal(const struct process *p, int signal);
 /* Waits until it ended or deadline (clock_now_ns). *ret_status: exit code, or 128 + signal. False: still running. */

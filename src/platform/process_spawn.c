@@ -91,7 +91,7 @@ static char **env_merge(const char *const *added)
         if (!env_replaced(environ[i], added))
             merged[k++] = environ[i];
     for (size_t i = 0; i < m; i++)
-        merged[k++] = (char *)(uintptr_t)added[i];
+        merged[k++] = (char *)added[i];
     return merged;
 }
 
@@ -151,7 +151,7 @@ __attribute__((noreturn)) static void child_run(struct spawn_plan *plan)
             _exit(127);
     }
     child_fds(plan);
-    execve(plan->path, (char *const *)(uintptr_t)plan->argv, plan->envp);
+    execve(plan->path, (char *const *)plan->argv, plan->envp);
     child_fail(plan);
 }
 

@@ -75,8 +75,8 @@ static int listen_at(const struct addrinfo *a, bool dual)
 
 bool socket_listen_tcp(const char *host_port, int *ret_fd, struct err *err)
 {
-    char host[256];
-    char port[8];
+    char host[256] = "";
+    char port[8] = "";
     struct addrinfo hints = {.ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_PASSIVE};
     struct addrinfo *list = NULL;
     if (!host_port_split(host_port, host, sizeof host, port, err))

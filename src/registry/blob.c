@@ -44,9 +44,11 @@ static bool whole_ok(const struct endpoint *e, const struct http_call *call, con
     const char *length = http_call_header(call, "Content-Length");
     uint64_t n = 0;
     if (registry_is_html(call))
-        return err_set(err, ERR_PROTOCOL, "%s answered with a web page in place of %s", e->name, what);
+        return err_set(err, ERR_PROTOCOL,
+                       "%s answered with a web page (HTML) in place of %s; is a proxy or a login page between?",
+                       e->name, what);
     if (length != NULL && text_to_u64(length, &n) && n != w->size)
-        return err_set(err, ERR_PROTOCOL, "%s has %llu bytes for %s, the manifest says %llu", e->name,
+        return err_set(err, ERR_PROTOCOL, "%s has %llu bytes for %s; the manifest says that its size is %llu", e->name,
                        (unsigned long long)n, what, (unsigned long long)w->size);
     return true;
 }

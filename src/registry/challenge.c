@@ -34,30 +34,44 @@ static const char *skip_separators(const char *p)
     return p;
 }
 
-/* A quoted string or a token, into dst. *ok: it fits and is complete. Returns the end. */
+/* A value as it is read, into a field of a size. */
+struct value {
+    char *dst;
+    size_t size, n;
+    bool ok; /* it fits, is complete, and holds no control character */
+};
+
+static void value_add(struct value *v, char c)
+{
+    if ((unsigned char)c < 0x20 || c == 0x7f || v->n + 1 >= v->size)
+        v->ok = false;
+    else
+        v->dst[v->n++] = c;
+}
+
+static const char *quoted_read(const char *p, struct value *v)
+{
+    for (p++; *p != '\0' && *p != '"'; p++) {
+        if (*p == '\\' && p[1] != '\0')
+            p++;
+        value_add(v, *p);
+    }
+    if (*p != '"')
+        v->ok = false;
+    return *p == '"' ? p + 1 : p;
+}
+
+/* A quoted string or a token (URLs without quotes are met too), into dst. Returns the end. */
 static const char *value_read(const char *p, char *dst, size_t size, bool *ok)
 {
-    size_t n = 0;
-    bool quoted = *p == '"';
-    *ok = true;
-    for (p += quoted; *p != '\0'; p++) {
-        if (quoted ? *p == '"' : !is_token(*p) && *p != '/' && *p != ':' && *p != '=' && *p != '?')
-            break;
-        if (quoted && *p == '\\' && p[1] != '\0')
-            p++;
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *ok = false;
-        if (n + 1 < size)
-            dst[n] = *p;
-        n++;
-    }
-    if (quoted && *p == '"')
-        p++;
-    else if (quoted)
-        *ok = false;
-    if (n >= size)
-        *ok = false;
-    dst[n < size ? n : size - 1] = '\0';
+    struct value v = {.dst = dst, .size = size, .ok = true};
+    if (*p == '"')
+        p = quoted_read(p, &v);
+    else
+        for (; is_token(*p) || (*p != '\0' && strchr("/:=?", *p) != NULL); p++)
+            value_add(&v, *p);
+    dst[v.n] = '\0';
+    *ok = v.ok;
     return p;
 }
 

@@ -71,7 +71,7 @@ static const json_t *best_entry(const json_t *map, const char *host, const char 
     size_t best_fit = 0;
     const char *key;
     json_t *value;
-    json_object_foreach((json_t *)(uintptr_t)map, key, value)
+    json_object_foreach((json_t *)map, key, value)
     {
         size_t fit = key_fit(key, host, repo);
         if (fit > best_fit) {

@@ -92,7 +92,7 @@ static bool fetch_step(struct registry *r, struct endpoint *e, void *ctx, struct
         return false;
     bool ok = false;
     if (registry_is_html(call))
-        err_set(err, ERR_PROTOCOL, "%s answered with a web page (status %d): is it a registry?", e->name,
+        err_set(err, ERR_PROTOCOL, "%s answered with a web page (HTML, status %d): is it a registry?", e->name,
                 http_call_status(call));
     else if (http_call_status(call) != 200)
         registry_refused(e, call, what, err);

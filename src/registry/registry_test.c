@@ -1,4 +1,5 @@
-/* registry/registry_test.c: scripted registries that are broken, hostile or busy; and the pure rules. */
+/* registry/registry_test.c: scripted registries that are broken, hostile or busy; and the pure rules. Long, but one
+ * thing: a scripted server and tables of what it may do. */
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
@@ -325,7 +326,7 @@ static void test_tokens(void **state)
         {"no token in it",
          {{"/token?", 0, 200, "", "{\"secret\":\"internal\"}", false}, {"/v2/", 0, 401, BEARER, "", false}},
          ERR_PROTOCOL,
-         "sent no token",
+         "no usable token",
          1,
          1},
         {"a web page",

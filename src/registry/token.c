@@ -132,9 +132,9 @@ static void token_ask_build(struct token_ask *a, const struct challenge *c, cons
     a->url = BUF_INIT(HTTP_URL_MAX);
     a->form = BUF_INIT(TOKEN_BYTES_MAX + HTTP_URL_MAX);
     a->basic = BUF_INIT(TOKEN_BYTES_MAX);
-    a->post = credential != NULL && credential->identity != NULL;
     buf_add_str(&a->url, c->realm);
-    if (a->post) {
+    if (credential != NULL && credential->identity != NULL) {
+        a->post = true;
         form_add(&a->form, "grant_type", "refresh_token");
         form_add(&a->form, "refresh_token", credential->identity);
         form_add(&a->form, "service", c->service);
@@ -199,32 +199,51 @@ static bool token_send(struct registry *r, const struct endpoint *e, struct toke
     return err_set(err, ERR_PROTOCOL, "the token server of %s redirects elsewhere; refused", e->name);
 }
 
+/* Printable and of a size that fits a header; NULL is not. */
+static bool token_usable(const char *value)
+{
+    if (value == NULL || value[0] == '\0' || strlen(value) > TOKEN_BYTES_MAX)
+        return false;
+    for (const char *p = value; *p != '\0'; p++)
+        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
+            return false;
+    return true;
+}
+
 /* Reads {"token": …, "expires_in": …}. */
 static bool token_read(struct endpoint *e, struct http_call *call, const char *scope, struct err *err)
 {
     _cleanup_(buf_done) struct buf body = BUF_INIT(LIMIT_TOKEN_ANSWER_BYTES);
     _cleanup_(json_free) json_t *root = NULL;
-    const char *value = NULL;
     int64_t seconds = TOKEN_SECONDS;
     if (!http_call_read_all(call, &body, err)) {
-        if (err != NULL && err->code == ERR_TOO_LARGE)
+        if (err->code == ERR_TOO_LARGE)
             err->code = ERR_PROTOCOL;
         return false;
     }
-    bool ok = json_parse(buf_str(&body), body.len, &root, NULL) && json_is_object(root);
-    if (ok)
-        value = json_string_value(json_object_get(root, "token"));
-    if (ok && value == NULL)
-        value = json_string_value(json_object_get(root, "access_token"));
-    if (value == NULL || value[0] == '\0' || strlen(value) > TOKEN_BYTES_MAX)
+    if (!json_parse(buf_str(&body), body.len, &root, NULL) || !json_is_object(root))
         return err_set(err, ERR_PROTOCOL, "the token server of %s sent no token", e->name);
-    for (const char *p = value; *p != '\0'; p++)
-        if ((unsigned char)*p <= ' ' || (unsigned char)*p >= 0x7f)
-            return err_set(err, ERR_PROTOCOL, "the token server of %s sent no usable token", e->name);
-    if (!json_get_int(root, "", "expires_in", 1, 365 * 86400, &seconds, NULL) || seconds < TOKEN_SECONDS)
+    const char *value = json_string_value(json_object_get(root, "token"));
+    if (value == NULL)
+        value = json_string_value(json_object_get(root, "access_token"));
+    if (!token_usable(value))
+        return err_set(err, ERR_PROTOCOL, "the token server of %s sent no usable token", e->name);
+    if (!json_get_int(root, "", "expires_in", 1, INT64_C(365) * 86400, &seconds, NULL) || seconds < TOKEN_SECONDS)
         seconds = TOKEN_SECONDS; /* what the specification says of less */
     token_keep(e, scope, value, seconds);
     return true;
+}
+
+/* What an answer that is final means. */
+static bool token_judge(struct endpoint *e, struct http_call *call, const char *scope, bool anonymous, struct err *err)
+{
+    int status = http_call_status(call);
+    if (status == 200)
+        return token_read(e, call, scope, err);
+    if (status >= 400 && status <= 403)
+        return err_set(err, ERR_UNAUTHORIZED, "%s refuses the login%s; try 'docker login %s'", e->name,
+                       anonymous ? " without a name" : "", e->name);
+    return err_set(err, ERR_PROTOCOL, "the token server of %s answered with status %d", e->name, status);
 }
 
 bool token_fetch(struct registry *r, struct endpoint *e, const struct registry_request *q, const struct challenge *c,
@@ -232,30 +251,22 @@ bool token_fetch(struct registry *r, struct endpoint *e, const struct registry_r
 {
     char address[HTTP_ADDRESS_MAX] = "";
     _cleanup_(token_ask_done) struct token_ask ask = {0};
+    struct err own = ERR_INIT;
+    bool ok = false;
+    bool again = true;
     if (!token_realm_check(e, c->realm, address, err))
         return false;
     token_ask_build(&ask, c, scope_to_ask(c, q), credential);
-    for (int tries = 1;; tries++) {
+    for (int tries = 1; again; tries++) {
         struct http_call *call = NULL;
-        struct err own = ERR_INIT;
         bool sent = token_send(r, e, &ask, address, &call, &own);
-        int status = sent ? http_call_status(call) : 0;
-        bool done = sent && status != 429 && status < 500;
-        bool ok = false;
-        if (done && status == 200)
-            ok = token_read(e, call, q->scope, &own);
-        else if (done && status >= 400 && status <= 403)
-            err_set(&own, ERR_UNAUTHORIZED, "%s refuses the login%s; try 'docker login %s'", e->name,
-                    credential == NULL ? " without a name" : "", e->name);
-        else if (done)
-            err_set(&own, ERR_PROTOCOL, "the token server of %s answered with status %d", e->name, status);
-        else if (registry_again(r, e, call, "its token server", false, tries, &own)) {
-            http_call_close(&call);
-            continue;
-        }
+        bool final = sent && http_call_status(call) != 429 && http_call_status(call) < 500;
+        if (final)
+            ok = token_judge(e, call, q->scope, credential == NULL, &own);
+        again = !final && registry_again(r, e, call, "its token server", false, tries, &own);
         http_call_close(&call);
-        if (!ok && err != NULL)
-            *err = own;
-        return ok;
     }
+    if (!ok && err != NULL)
+        *err = own;
+    return ok;
 }

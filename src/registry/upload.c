@@ -98,18 +98,34 @@ static bool session_begin(struct upload *u, bool mount, bool *ret_done, struct e
     return ok;
 }
 
-/* Sends [from, end) with PATCH or, as the last, with PUT. */
-static bool part_send(struct upload *u, uint64_t from, uint64_t end, bool last, int *ret_status, struct err *err)
+/* Where a part goes; the last one says the digest, after what the session's address has in it already. */
+static bool part_url(const struct upload *u, bool last, char url[HTTP_URL_MAX], struct err *err)
 {
-    _cleanup_free_ char *url = check_alloc(malloc(HTTP_URL_MAX));
-    char range[64];
-    struct source source = {.up = u->up, .from = from, .at = from, .end = end};
-    struct http_call *call = NULL;
     bool fits = last ? text_format(url, HTTP_URL_MAX, "%s%cdigest=sha256%%3A%s", u->location,
                                    strchr(u->location, '?') == NULL ? '?' : '&', digest_hex(u->up->digest))
                      : text_format(url, HTTP_URL_MAX, "%s", u->location);
-    if (!fits)
-        return err_set(err, ERR_PROTOCOL, "%s gave an upload address that is too long", u->e->name);
+    return fits ? true : err_set(err, ERR_PROTOCOL, "%s gave an upload address that is too long", u->e->name);
+}
+
+static bool part_judge(struct upload *u, struct http_call *call, bool last, const char *url, struct err *err)
+{
+    int status = http_call_status(call);
+    if (last)
+        return status == 201 || status == 200 || status == 204 || registry_refused(u->e, call, u->what, err);
+    if (status != 202 && status != 204)
+        return registry_refused(u->e, call, u->what, err);
+    return location_take(u, call, url, err);
+}
+
+/* Sends [from, end) with PATCH or, as the last, with PUT. *ret_status: see session_fill. */
+static bool part_send(struct upload *u, uint64_t from, uint64_t end, bool last, int *ret_status, struct err *err)
+{
+    _cleanup_free_ char *url = check_alloc(calloc(1, HTTP_URL_MAX));
+    char range[64];
+    struct source source = {.up = u->up, .from = from, .at = from, .end = end};
+    struct http_call *call = NULL;
+    if (!part_url(u, last, url, err))
+        return false;
     text_format(range, sizeof range, "Content-Range: %llu-%llu", (unsigned long long)from, (unsigned long long)end - 1);
     struct registry_request q = {
         .method = last ? "PUT" : "PATCH",
@@ -126,18 +142,12 @@ static bool part_send(struct upload *u, uint64_t from, uint64_t end, bool last, 
         .stall_ns = PUT_STALL_S * CLOCK_SECOND,
     };
     if (!registry_send(u->r, u->e, &q, &call, NULL, err)) {
-        if (source.failure.code != ERR_NONE && err != NULL)
+        if (source.failure.code != ERR_NONE)
             *err = source.failure;
-        *ret_status = source.failure.code != ERR_NONE ? -1 : 0;
         return false;
     }
     *ret_status = http_call_status(call);
-    bool ok = last ? *ret_status == 201 || *ret_status == 200 || *ret_status == 204
-                   : *ret_status == 202 || *ret_status == 204;
-    if (!ok)
-        registry_refused(u->e, call, u->what, err);
-    else if (!last)
-        ok = location_take(u, call, url, err);
+    bool ok = part_judge(u, call, last, url, err);
     http_call_close(&call);
     return ok;
 }
@@ -148,7 +158,7 @@ static uint64_t chunk_of(const struct upload *u)
     return u->chunk_min > chunk && u->chunk_min < u->up->size ? u->chunk_min : chunk;
 }
 
-/* All of the blob into the open session. *ret_status: of the answer that failed, 0 none, -1 our own file. */
+/* All of the blob into the open session. *ret_status: of the answer that failed, 0 if there was none. */
 static bool session_fill(struct upload *u, int *ret_status, struct err *err)
 {
     uint64_t from = 0;
@@ -161,45 +171,57 @@ static bool session_fill(struct upload *u, int *ret_status, struct err *err)
 }
 
 /* After a failed try: is it of use to try again? */
-static bool worth_again(struct upload *u, int status, const struct err *err)
+static bool worth_again(struct upload *u, int status, int tries, struct err *err)
 {
+    if (tries >= UPLOAD_TRIES)
+        return false;
     if ((status == 413 || status == 416) && !u->chunked) {
         u->chunked = true;
         return true;
     }
-    return status == 404 || status == 416 || err->code == ERR_UNREACHABLE;
+    if (err->code == ERR_UNREACHABLE)
+        return registry_again(u->r, u->e, NULL, u->what, false, tries, err);
+    return status == 404 || status == 416; /* the session is gone */
+}
+
+/* Sessions until one has taken the blob. */
+static bool upload_send(struct upload *u, bool mount, struct err *err)
+{
+    for (int tries = 1;; tries++) {
+        int status = 0;
+        bool has = false;
+        if (!session_begin(u, mount && tries == 1, &has, err))
+            return false;
+        if (has || session_fill(u, &status, err))
+            return true;
+        struct err unclear = ERR_INIT;
+        if (err->code == ERR_UNREACHABLE && registry_has_blob(u->r, u->up->repo, u->up->digest, &has, &unclear) && has)
+            return true;
+        if (!worth_again(u, status, tries, err))
+            return false;
+    }
 }
 
 bool registry_push_blob(struct registry *r, const struct registry_upload *up, struct err *err)
 {
     _cleanup_free_ struct upload *u = check_alloc(calloc(1, sizeof *u));
+    struct err own = ERR_INIT;
     bool has = false;
+    bool mount = up->mount_from != NULL && strcmp(up->mount_from, up->repo) != 0;
     u->r = r;
     u->e = registry_own(r);
     u->up = up;
     text_format(u->what, sizeof u->what, "%s@%s", up->repo, up->digest);
     text_format(u->scope, sizeof u->scope, "repository:%s:pull,push", up->repo);
-    if (!registry_has_blob(r, up->repo, up->digest, &has, err))
-        return err_while(err, "pushing to %s", u->e->name);
-    if (up->mount_from != NULL && strcmp(up->mount_from, up->repo) != 0)
+    bool ok = registry_has_blob(r, up->repo, up->digest, &has, &own);
+    if (mount)
         text_format(u->scope, sizeof u->scope, "repository:%s:pull,push repository:%s:pull", up->repo, up->mount_from);
-    for (int tries = 1; !has; tries++) {
-        struct err own = ERR_INIT;
-        int status = 0;
-        bool mount = tries == 1 && up->mount_from != NULL && strcmp(up->mount_from, up->repo) != 0;
-        if (!session_begin(u, mount, &has, err))
-            return err_while(err, "pushing to %s", u->e->name);
-        if (has || session_fill(u, &status, &own))
-            break;
-        bool again = worth_again(u, status, &own) && tries < UPLOAD_TRIES;
-        if (again && own.code == ERR_UNREACHABLE)
-            again = registry_again(r, u->e, NULL, u->what, false, tries, &own);
+    if (ok && !has)
+        ok = upload_send(u, mount, &own);
+    if (!ok) {
         if (err != NULL)
             *err = own;
-        if (own.code == ERR_UNREACHABLE && !registry_has_blob(r, up->repo, up->digest, &has, err))
-            return false;
-        if (!again && !has)
-            return err_while(err, "pushing to %s", u->e->name);
+        return err_while(err, "pushing to %s", u->e->name);
     }
     if (up->progress != NULL)
         up->progress(up->ctx, up->size);

@@ -1,4 +1,5 @@
-/* http/client/http_client_test.c: the client against a scripted server: a thread that accepts and plays bytes. */
+/* http/client/http_client_test.c: the client against a scripted server: a thread that accepts and plays bytes. Long,
+ * but one thing: that server and tables of what it plays. */
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/text.h"

@@ -139,7 +139,7 @@ bool http_call_follow(const struct http_call_spec *spec, struct http_call **ret_
     _cleanup_free_ char *url = check_alloc(calloc(1, HTTP_URL_MAX));
     _cleanup_free_ char *next = check_alloc(calloc(1, HTTP_URL_MAX));
     const char *kept[HEADERS_MAX + 1];
-    char address[HTTP_ADDRESS_MAX];
+    char address[HTTP_ADDRESS_MAX] = "";
     struct http_call_spec step = *spec;
     if (!text_format(url, HTTP_URL_MAX, "%s", spec->url))
         return err_set(err, ERR_INVALID, "a URL is longer than %d bytes", HTTP_URL_MAX - 1);

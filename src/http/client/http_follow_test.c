@@ -23,8 +23,9 @@ struct server {
     int listener;
     unsigned port;
     pthread_t thread;
-    char answer[512];   /* to /start and to what a loop asks */
-    char request[4096]; /* the last one */
+    pthread_mutex_t lock; /* of the two texts */
+    char answer[512];     /* to /start and to what a loop asks */
+    char request[4096];   /* the last one */
     _Atomic int requests;
 };
 
@@ -32,21 +33,36 @@ static void *server_run(void *arg)
 {
     struct server *s = arg;
     for (int fd; (fd = accept(s->listener, NULL, NULL)) >= 0; close(fd)) {
+        char request[4096] = "";
+        char text[512];
         size_t n = 0;
-        while (strstr(s->request, "\r\n\r\n") == NULL || n == 0) {
-            ssize_t got = recv(fd, s->request + n, sizeof s->request - 1 - n, 0);
+        while (strstr(request, "\r\n\r\n") == NULL) {
+            ssize_t got = recv(fd, request + n, sizeof request - 1 - n, 0);
             if (got <= 0)
                 break;
             n += (size_t)got;
-            s->request[n] = '\0';
+            request[n] = '\0';
         }
         s->requests++;
-        const char *text = strstr(s->request, "/end") != NULL ? "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: "
-                                                                "close\r\n\r\nend"
-                                                              : s->answer;
+        pthread_mutex_lock(&s->lock);
+        memcpy(s->request, request, sizeof request);
+        snprintf(text, sizeof text, "%s",
+                 strstr(request, "/end") == NULL
+                     ? s->answer
+                     : "HTTP/1.1 200 OK\r\nContent-Length: 3\r\nConnection: close\r\n\r\nend");
+        pthread_mutex_unlock(&s->lock);
         socket_write_all(fd, text, strlen(text), NULL);
     }
     return NULL;
+}
+
+/* Whether the last request had this in it. */
+static bool asked(struct server *s, const char *text)
+{
+    pthread_mutex_lock(&s->lock);
+    bool has = strstr(s->request, text) != NULL;
+    pthread_mutex_unlock(&s->lock);
+    return has;
 }
 
 static void server_start(struct server *s, const char *host)
@@ -56,6 +72,7 @@ static void server_start(struct server *s, const char *host)
     snprintf(at, sizeof at, "%s:0", host);
     assert_true(socket_listen_tcp(at, &s->listener, NULL));
     s->port = socket_port(s->listener);
+    pthread_mutex_init(&s->lock, NULL);
     pthread_create(&s->thread, NULL, server_run, s);
 }
 
@@ -68,9 +85,11 @@ static void server_stop(struct server *s)
 
 static void redirect(struct server *s, int status, const char *location)
 {
+    pthread_mutex_lock(&s->lock);
     snprintf(s->answer, sizeof s->answer, "HTTP/1.1 %d R\r\n%s%s%sContent-Length: 0\r\nConnection: close\r\n\r\n",
              status, location == NULL ? "" : "Location: ", location == NULL ? "" : location,
              location == NULL ? "" : "\r\n");
+    pthread_mutex_unlock(&s->lock);
 }
 
 static bool follow(const struct server *s, struct http_call **call, char *url, struct err *err)
@@ -99,7 +118,7 @@ static void test_same_host(void **state)
             fail_msg("%d: %s", statuses[i], err.text);
         snprintf(want, sizeof want, "http://127.0.0.1:%u/end?x=%%2F", s.port);
         assert_string_equal(url, want);
-        assert_non_null(strstr(s.request, "Authorization: Bearer secret"));
+        assert_true(asked(&s, "Authorization: Bearer secret"));
         http_call_close(&call);
     }
     redirect(&s, 304, "/end");
@@ -125,9 +144,9 @@ static void test_other_origin(void **state)
     redirect(&a, 307, location);
     if (!follow(&a, &call, NULL, &err))
         fail_msg("%s", err.text);
-    assert_null(strstr(b.request, "secret"));
-    assert_non_null(strstr(b.request, "Range: bytes=3-"));
-    assert_non_null(strstr(b.request, "X-Mine: y"));
+    assert_false(asked(&b, "secret"));
+    assert_true(asked(&b, "Range: bytes=3-"));
+    assert_true(asked(&b, "X-Mine: y"));
     http_call_close(&call);
     snprintf(location, sizeof location, "http://127.0.0.2:%u/back", b.port);
     redirect(&a, 307, location);
@@ -135,7 +154,7 @@ static void test_other_origin(void **state)
     redirect(&b, 302, location);
     if (!follow(&a, &call, NULL, &err))
         fail_msg("%s", err.text);
-    assert_null(strstr(a.request, "secret"));
+    assert_false(asked(&a, "secret"));
     http_call_close(&call);
     server_stop(&a);
     server_stop(&b);
@@ -234,8 +253,10 @@ static void test_retry_after(void **state)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         struct http_call *call = NULL;
         int64_t ns = -1;
+        pthread_mutex_lock(&s.lock);
         snprintf(s.answer, sizeof s.answer,
                  "HTTP/1.1 429 T\r\nRetry-After: %s\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", rows[i].value);
+        pthread_mutex_unlock(&s.lock);
         assert_true(follow(&s, &call, NULL, NULL));
         assert_int_equal(http_call_retry_after(call, &ns), rows[i].ok);
         if (rows[i].ok && (ns / CLOCK_SECOND < rows[i].min_s || ns / CLOCK_SECOND > rows[i].max_s))

@@ -64,9 +64,8 @@ static void reply_queue(struct http_exchange *ex, int status, const char *conten
 
 void http_reply(struct http_request *req, int status, const char *content_type, const void *data, size_t len)
 {
-    void *borrowed = (void *)(uintptr_t)data; /* MUST_COPY: it is only read */
     reply_queue(req->exchange, status, content_type,
-                MHD_create_response_from_buffer(len, len > 0 ? borrowed : "", MHD_RESPMEM_MUST_COPY));
+                MHD_create_response_from_buffer(len, len > 0 ? (void *)data : "", MHD_RESPMEM_MUST_COPY));
 }
 
 void http_reply_json(struct http_request *req, int status, const struct buf *json)
