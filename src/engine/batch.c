@@ -191,7 +191,7 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
     struct cache_ops ops = context_cache_ops(b->ctx);
     b->cache = cache_new(&ops, &(struct cache_options){
                                    .cells = info->cells,
-                                   .sequences = info->partial ? LIMIT_SEQUENCES : info->parallel,
+                                   .sequences = info->partial ? LIMIT_SEQUENCES - 1 : info->parallel,
                                    .rent = BATCH_RENT_ROWS,
                                    .keep = options->cache_prefixes,
                                    .partial = info->partial,

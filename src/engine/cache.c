@@ -341,6 +341,14 @@ bool cache_forget(struct cache *c)
     return some;
 }
 
+int32_t cache_scratch(const struct cache *c) { return c->options.sequences; }
+
+void cache_scratch_drop(struct cache *c)
+{
+    bool gone = c->ops.cut(c->ops.ctx, cache_scratch(c), 0);
+    CHECK(gone);
+}
+
 int32_t cache_length(const struct cache *c, int32_t seq) { return c->seqs[seq].n; }
 int32_t cache_cells_used(const struct cache *c) { return c->options.cells - c->n_free; }
 int32_t cache_cells_held(const struct cache *c) { return c->n_held; }

@@ -40,10 +40,10 @@ struct cache_ops {
 
 struct cache_options {
     int32_t cells;
-    int32_t sequences;
-    int32_t rent; /* rows, see above */
-    bool keep;    /* remember finished sequences */
-    bool partial; /* a sequence can be copied in part (attention); else only whole (recurrent state) */
+    int32_t sequences; /* ids 0 to sequences - 1; the scratch sequence is the next one */
+    int32_t rent;      /* rows, see above */
+    bool keep;         /* remember finished sequences */
+    bool partial;      /* a sequence can be copied in part (attention); else only whole (recurrent state) */
 };
 
 struct cache;
@@ -60,6 +60,10 @@ void cache_extend(struct cache *c, int32_t seq, int32_t token);
 void cache_cut(struct cache *c, int32_t seq, int32_t n);
 void cache_give(struct cache *c, int32_t *seq, bool keep); /* sets -1; accepts -1 */
 void cache_age(struct cache *c, int32_t rows);
+/* A sequence beside all others for rows whose results nobody wants (padding); emptied by cache_scratch_drop. Their
+ * cells are reserved with the rest of a step's and are free again after it. */
+int32_t cache_scratch(const struct cache *c);
+void cache_scratch_drop(struct cache *c);
 /* Forgets every kept prefix; false when there was none. */
 bool cache_forget(struct cache *c);
 

@@ -13,8 +13,8 @@
 enum { SEQUENCES = 8, CELLS = 64, LONGEST = 40 };
 
 struct memory {
-    int32_t cell[SEQUENCES][LONGEST];
-    int32_t n[SEQUENCES];
+    int32_t cell[SEQUENCES + 1][LONGEST]; /* and the scratch sequence */
+    int32_t n[SEQUENCES + 1];
     int32_t token[100000]; /* of each cell ever made; a cell is made once here */
     int32_t made;
     bool whole_only; /* a recurrent state */
@@ -192,6 +192,21 @@ static void rent_is_counted_from_the_last_use(void **state)
     cache_free(&c);
 }
 
+static void scratch_is_beside_all(void **state)
+{
+    (void)state;
+    struct cache *c = start(CELLS, SEQUENCES, true, true);
+    int32_t a;
+    run(c, abcdef, 6, &a);
+    assert_int_equal(cache_scratch(c), SEQUENCES);
+    mem.n[cache_scratch(c)] = 3; /* padding of a step */
+    cache_scratch_drop(c);
+    assert_int_equal(mem.n[cache_scratch(c)], 0);
+    assert_int_equal(cache_length(c, a), 6);
+    assert_int_equal(cache_cells_used(c), 6);
+    cache_free(&c);
+}
+
 static void ids_run_out(void **state)
 {
     (void)state;
@@ -300,6 +315,7 @@ int main(void)
         cmocka_unit_test(oldest_leaves_first),
         cmocka_unit_test(held_never_leaves),
         cmocka_unit_test(rent_is_counted_from_the_last_use),
+        cmocka_unit_test(scratch_is_beside_all),
         cmocka_unit_test(ids_run_out),
         cmocka_unit_test(recurrent_only_goes_on_at_the_tip),
         cmocka_unit_test(a_copy_that_failed_is_computed),

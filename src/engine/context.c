@@ -82,8 +82,8 @@ static int32_t context_choose_cells(const struct model_info *model, uint64_t kv_
 
 static bool context_check(const struct batch_options *o, const struct llama_model *m, struct err *err)
 {
-    if (o->parallel < 0 || o->parallel > LIMIT_SEQUENCES)
-        return err_set(err, ERR_INVALID, "parallel must be 1 to %d, not %d", LIMIT_SEQUENCES, o->parallel);
+    if (o->parallel < 0 || o->parallel >= LIMIT_SEQUENCES)
+        return err_set(err, ERR_INVALID, "parallel must be 1 to %d, not %d", LIMIT_SEQUENCES - 1, o->parallel);
     if (o->context < 0 || o->chunk < 0 || o->threads < 0 || o->threads > GGML_MAX_N_THREADS)
         return err_set(err, ERR_INVALID, "context, chunk and threads must not be negative, threads at most %d",
                        GGML_MAX_N_THREADS);
@@ -127,6 +127,23 @@ static struct llama_context_params context_params(struct context *ctx, const str
     return p;
 }
 
+/* Types whose weights are repacked on loading: rows beyond a multiple of 4 are computed one by one (1B Q4_0: 3 rows
+ * take 58 ms, 4 rows 37; engine.md 4). Elsewhere padding only costs. */
+static int32_t context_multiple(const struct llama_model *m)
+{
+    switch (llama_model_ftype(m)) {
+    case LLAMA_FTYPE_MOSTLY_Q4_0:
+    case LLAMA_FTYPE_MOSTLY_Q4_K_S:
+    case LLAMA_FTYPE_MOSTLY_Q4_K_M:
+    case LLAMA_FTYPE_MOSTLY_Q2_K:
+    case LLAMA_FTYPE_MOSTLY_Q2_K_S:
+    case LLAMA_FTYPE_MOSTLY_IQ4_NL:
+        return 4;
+    default:
+        return 1;
+    }
+}
+
 static void context_choose(struct context *ctx, struct engine_model *m, const struct batch_options *o)
 {
     const struct model_info *model = model_get_info(m);
@@ -136,6 +153,7 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
+    i->multiple = model->recurrent ? 1 : context_multiple(model_handle(m));
     if (model->embedding) {
         int32_t most = o->context > 0 ? o->context : CONTEXT_EMBEDDING_TOKENS;
         i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;

@@ -19,6 +19,19 @@ static struct schedule_item *schedule_shortest(struct schedule_item *items, size
     return shortest;
 }
 
+/* The rows above a multiple, taken from the last prompt that goes on anyway. */
+static int32_t schedule_trim(struct schedule_item *items, size_t n, int32_t over)
+{
+    for (size_t i = n; i > 0 && over > 0; i--) {
+        struct schedule_item *item = &items[i - 1];
+        if (!item->decoding && item->rows > over && item->rows < item->remaining) {
+            item->rows -= over;
+            return over;
+        }
+    }
+    return 0;
+}
+
 int32_t schedule_plan(struct schedule_item *items, size_t n, const struct schedule_limits *limits)
 {
     int32_t sum = 0;
@@ -48,5 +61,6 @@ int32_t schedule_plan(struct schedule_item *items, size_t n, const struct schedu
         if (item->rows < item->remaining)
             break; /* nothing left */
     }
-    return sum - left;
+    sum -= left;
+    return sum - schedule_trim(items, n, limits->multiple > 1 ? sum % limits->multiple : 0);
 }

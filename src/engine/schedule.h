@@ -6,6 +6,9 @@
  * instead of all at the end. A prompt that shares more tokens with an older one that is still being
  * computed than the cache has now waits for it (`waits_for`), and then takes the prefix over.
  *
+ * Kernels of repacked weights compute the rows beyond a multiple of 4 one by one, each at the price of
+ * four: a prompt that does not end in this step gives up to 3 rows back.
+ *
  * While somebody decodes, the budget is `chunk` (small: a step's length is everybody's gap between
  * tokens), else the whole ubatch. Tests: schedule_test.c.
  */
@@ -24,8 +27,9 @@ struct schedule_item {
 };
 
 struct schedule_limits {
-    int32_t ubatch; /* rows of a step at most */
-    int32_t chunk;  /* prompt rows while others decode */
+    int32_t ubatch;   /* rows of a step at most */
+    int32_t chunk;    /* prompt rows while others decode */
+    int32_t multiple; /* of rows that the kernels like: a prompt that goes on is cut to it */
 };
 
 /* Items in order of arrival. Returns the sum of rows; 0 only when there is nothing to compute. */

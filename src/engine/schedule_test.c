@@ -17,25 +17,30 @@ struct row {
     const char *name, *items;
     int32_t ubatch, chunk;
     const char *rows;
+    int32_t multiple;
 };
 
 static const struct row rows[] = {
-    {"nothing to do", "", 512, 64, ""},
-    {"one decodes", "d", 512, 64, "1"},
-    {"all decode", "d d d d", 512, 64, "1 1 1 1"},
-    {"more decode than fit", "d d d", 2, 64, "1 1 0"},
-    {"a prompt alone fills the ubatch", "1000", 512, 64, "512"},
-    {"a short prompt alone", "10", 512, 64, "10"},
-    {"a prompt beside decoding gets a chunk", "d d 1000", 512, 64, "1 1 64"},
-    {"the chunk never passes the ubatch", "d d 1000", 10, 64, "1 1 8"},
-    {"equal prompts go one after the other", "100 100 100 100", 200, 64, "100 100 0 0"},
-    {"the short one first, a quarter for the oldest", "8000 100", 512, 64, "412 100"},
-    {"the short one does not wait behind the long one", "d 8000 40", 512, 64, "1 24 40"},
+    {"nothing to do", "", 512, 64, "", 0},
+    {"one decodes", "d", 512, 64, "1", 0},
+    {"all decode", "d d d d", 512, 64, "1 1 1 1", 0},
+    {"more decode than fit", "d d d", 2, 64, "1 1 0", 0},
+    {"a prompt alone fills the ubatch", "1000", 512, 64, "512", 0},
+    {"a short prompt alone", "10", 512, 64, "10", 0},
+    {"a prompt beside decoding gets a chunk", "d d 1000", 512, 64, "1 1 64", 0},
+    {"the chunk never passes the ubatch", "d d 1000", 10, 64, "1 1 8", 0},
+    {"equal prompts go one after the other", "100 100 100 100", 200, 64, "100 100 0 0", 0},
+    {"the short one first, a quarter for the oldest", "8000 100", 512, 64, "412 100", 0},
+    {"the short one does not wait behind the long one", "d 8000 40", 512, 64, "1 24 40", 0},
     {"the oldest has its share however many short ones come", "8000 60 60 60 60 60 60 60 60", 64, 64,
-     "16 48 0 0 0 0 0 0 0"},
-    {"the share is at least one row", "8000 5", 2, 64, "1 1"},
-    {"who waits gets nothing", "100 w100 w100", 512, 64, "100 0 0"},
-    {"who waits is not the oldest", "w100 40", 512, 64, "0 40"},
+     "16 48 0 0 0 0 0 0 0", 0},
+    {"the share is at least one row", "8000 5", 2, 64, "1 1", 0},
+    {"who waits gets nothing", "100 w100 w100", 512, 64, "100 0 0", 0},
+    {"who waits is not the oldest", "w100 40", 512, 64, "0 40", 0},
+    {"a prompt that goes on is cut to the multiple", "d d d 1000", 512, 64, "1 1 1 61", 4},
+    {"one that ends is not", "d d d 62", 512, 64, "1 1 1 62", 4},
+    {"the last that goes on is cut", "d 8000 40", 512, 64, "1 23 40", 4},
+    {"never to nothing", "d d d 1000", 4, 64, "1 1 1 1", 3},
 };
 
 static size_t parse(const char *text, struct schedule_item *items)
@@ -60,7 +65,8 @@ static void plans(void **state)
         struct schedule_item items[MOST];
         char got[512] = "";
         size_t n = parse(rows[i].items, items);
-        int32_t sum = schedule_plan(items, n, &(struct schedule_limits){rows[i].ubatch, rows[i].chunk});
+        int32_t sum =
+            schedule_plan(items, n, &(struct schedule_limits){rows[i].ubatch, rows[i].chunk, rows[i].multiple});
         int32_t count = 0;
         for (size_t j = 0; j < n; j++) {
             size_t at = strlen(got);
@@ -79,7 +85,7 @@ static void random_traffic(void **state)
     unsigned seed = 7;
     for (int round = 0; round < 300; round++) {
         struct schedule_item items[MOST];
-        struct schedule_limits l = {1 + rand_r(&seed) % 512, 1 + rand_r(&seed) % 64};
+        struct schedule_limits l = {1 + rand_r(&seed) % 512, 1 + rand_r(&seed) % 64, 1 + rand_r(&seed) % 5};
         size_t n = 1 + (size_t)rand_r(&seed) % 40;
         items[0] = (struct schedule_item){.remaining = 1 + rand_r(&seed) % 2000};
         for (size_t i = 1; i < n; i++) {

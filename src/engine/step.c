@@ -102,7 +102,7 @@ static void step_fill_items(struct batch *b)
 
 static struct schedule_limits step_limits(const struct batch *b)
 {
-    struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk};
+    struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = 4};
     if (b->adapt_chunk && b->row_ns > 0) {
         double rows = (double)STEP_GAP_NS / b->row_ns;
         l.chunk = rows > (double)l.ubatch ? l.ubatch : (int32_t)rows / 16 * 16;
@@ -147,7 +147,15 @@ static int32_t step_count_rows(const struct batch *b)
     return rows;
 }
 
-static void step_fill_batch(struct batch *b)
+/* Rows for the kernels' sake: only beside others, and where there is room in the batch. */
+static int32_t step_padding(const struct batch *b, int32_t rows)
+{
+    int32_t over = rows % b->limits.multiple;
+    int32_t pads = over == 0 || rows == 1 ? 0 : b->limits.multiple - over;
+    return rows + pads <= b->limits.ubatch ? pads : 0;
+}
+
+static void step_fill_batch(struct batch *b, int32_t pads)
 {
     context_clear_batch(b->ctx);
     for (struct gen_private *r = b->active.first; r != NULL; r = r->next) {
@@ -160,6 +168,8 @@ static void step_fill_batch(struct batch *b)
                 r->row = row;
         }
     }
+    for (int32_t i = 0; i < pads; i++)
+        context_add(b->ctx, 0, i, cache_scratch(b->cache), false);
 }
 
 /* Plans until there is a batch with room for it. False: nothing can be computed now. */
@@ -172,7 +182,8 @@ static bool step_plan(struct batch *b)
         step_take_sequences(b);
         int32_t rows = step_count_rows(b);
         if (rows > 0 && cache_reserve(b->cache, rows)) {
-            step_fill_batch(b);
+            int32_t pads = step_padding(b, rows);
+            step_fill_batch(b, cache_reserve(b->cache, rows + pads) ? pads : 0);
             return true;
         }
         step_preempt(b);
@@ -306,9 +317,12 @@ void step_run(struct batch *b)
     step_admit(b);
     if (!step_plan(b))
         return;
-    int32_t rows = context_rows(b->ctx);
+    int32_t rows = step_count_rows(b);
+    bool padded = context_rows(b->ctx) > rows;
     int64_t start = clock_now_ns();
     enum context_result result = context_decode(b->ctx);
+    if (padded)
+        cache_scratch_drop(b->cache);
     if (result == CONTEXT_NO_CELLS) { /* our count says otherwise: what is kept leaves, then the newest */
         if (!cache_forget(b->cache))
             step_preempt(b);
