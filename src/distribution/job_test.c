@@ -32,7 +32,7 @@ bool pull_work(struct task *t, char message[ERR_TEXT_MAX], struct err *err)
             task_note(t, JOB_WARNING, "note %d", i);
     }
     snprintf(message, ERR_TEXT_MAX, "done %s", what);
-    ended_ns = clock_now_ns();
+    __atomic_store_n(&ended_ns, clock_now_ns(), __ATOMIC_SEQ_CST);
     __atomic_add_fetch(&works_done, 1, __ATOMIC_SEQ_CST);
     __atomic_sub_fetch(&works_running, 1, __ATOMIC_SEQ_CST);
     return ok;

@@ -326,6 +326,8 @@ static void a_closed_client_stops_its_prefill(void **state)
     submit(g);
     close(fds[1]);
     assert_false(gen_wait(g, fds[0], &e));
+    for (int i = 0; i < 2000 && stats(b).cancelled == 0; i++) /* the batch thread may not have met it yet */
+        usleep(5000);
     struct batch_stats s = stats_at_rest(b);
     assert_true(s.decoded_rows <= 512);
     assert_int_equal(s.cancelled, 1);
