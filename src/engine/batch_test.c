@@ -1,5 +1,6 @@
 /* The batch with a real model: what is promised is asserted by counts. TUG_TEST_MODEL names a chat
- * model's GGUF, TUG_TEST_EMBEDDER an embedding model's (scripts/test sets both from scripts/starter). */
+ * model's GGUF, TUG_TEST_EMBEDDER an embedding model's (scripts/test sets both from scripts/starter). Long, but
+ * one thing: the promises of batch.h, each by what it counts. */
 #include "engine/batch.h"
 
 #include "base/limits.h"
