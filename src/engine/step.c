@@ -10,7 +10,8 @@
 enum {
     STEP_HEADROOM = 32,    /* cells that an admitted request finds beyond its prompt */
     STEP_SHARE_LEAST = 32, /* tokens in common with an older prompt that are worth waiting for */
-    STEP_CHUNK_LEAST = 32,
+    STEP_CHUNK_LEAST = 64,
+    STEP_CHUNK_DECODERS = 8,     /* prompt rows for each decoding one: small steps for many waste their batch */
     STEP_GAP_NS = 100 * 1000000, /* aimed at between two tokens while prompts are computed */
     STEP_PIECE_MAX = 65536,
 };
@@ -100,15 +101,21 @@ static void step_fill_items(struct batch *b)
     }
 }
 
+/* Prompt rows beside decoding ones: what takes STEP_GAP_NS, but not so few that the fixed cost of a step counts.
+ * 16 prompts at once on a 1B Q4_0, one thread, CPU seconds with chunks of 32, 128, 512 rows: 42, 38, 36. */
 static struct schedule_limits step_limits(const struct batch *b)
 {
     struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = 4};
-    if (b->adapt_chunk && b->row_ns > 0) {
-        double rows = (double)STEP_GAP_NS / b->row_ns;
-        l.chunk = rows > (double)l.ubatch ? l.ubatch : (int32_t)rows / 16 * 16;
-    }
-    if (l.chunk < STEP_CHUNK_LEAST && b->adapt_chunk)
-        l.chunk = STEP_CHUNK_LEAST;
+    if (!b->adapt_chunk)
+        return l;
+    int32_t decoding = 0;
+    for (const struct gen_private *r = b->active.first; r != NULL; r = r->next)
+        decoding += request_decodes(r);
+    int32_t least = decoding * STEP_CHUNK_DECODERS;
+    double rows = b->row_ns > 0 ? (double)STEP_GAP_NS / b->row_ns : 0;
+    l.chunk = rows > (double)l.ubatch ? l.ubatch : (int32_t)rows / 16 * 16;
+    l.chunk = l.chunk < least ? least : l.chunk;
+    l.chunk = l.chunk < STEP_CHUNK_LEAST ? STEP_CHUNK_LEAST : l.chunk;
     return l;
 }
 
