@@ -83,11 +83,11 @@ def engine(build, model, *flags):
     return Server("tug-engine", [build / "tug-engine", "--model", model, "--listen", f"127.0.0.1:{port}", *flags])
 
 
-def llama_server(model, streams, context):
-    """Its best flags for this load: as many slots as streams, flash attention, all cores, no RAM cache of prompts."""
+def llama_server(model, streams, context, threads=THREADS, *flags):
+    """Its best flags for this load: as many slots as streams, flash attention, no RAM cache of prompts."""
     port = free_port()
-    argv = [peers() / "llama-server", "-m", model, "--port", port, "--host", "127.0.0.1", "-t", THREADS, "-fa", "on"]
-    argv += ["-np", streams, "-c", context, "--cache-ram", "0", "--no-webui"]
+    argv = [peers() / "llama-server", "-m", model, "--port", port, "--host", "127.0.0.1", "-t", threads, "-fa", "on"]
+    argv += ["-np", streams, "-c", context, "--cache-ram", "0", "--no-webui", *flags]
     return Server("llama-server", argv)
 
 

@@ -31,9 +31,9 @@
 #include "gguf.h"
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-#define MAX_TENSORS 4096
+#define MAX_TENSORS  4096
 #define MAX_TEMPLATE (1 << 20)
-#define MAX_PATH 4096
+#define MAX_PATH     4096
 
 /* Sizes of one architecture. The first shape is the smallest; of each family,
  * published models have exactly these numbers, but `moe` is Qwen3-30B-A3B with a
@@ -49,7 +49,7 @@ struct shape {
 
 #define LLAMA_32 "meta-llama-Llama-3.2-3B-Instruct"
 #define LLAMA_31 "meta-llama-Llama-3.1-8B-Instruct"
-#define QWEN3 "Qwen-Qwen3-0.6B"
+#define QWEN3    "Qwen-Qwen3-0.6B"
 
 /* clang-format off */
 static const struct shape SHAPES[] = {
@@ -120,7 +120,7 @@ static const struct tensor_row {
 
 /* Random numbers of one type, rows cut from anywhere in them. */
 #define POOL_VALUES ((size_t)1 << 20)
-#define POOL_ROW 1024
+#define POOL_ROW    1024
 struct pool {
     enum ggml_type type;
     bool norm;
@@ -265,7 +265,7 @@ static void add_tensor(struct maker *m, const struct tensor_row *row, const char
 
 static void add_tensors(struct maker *m)
 {
-    struct ggml_init_params params = { .mem_size = ggml_tensor_overhead() * MAX_TENSORS, .no_alloc = true };
+    struct ggml_init_params params = {.mem_size = ggml_tensor_overhead() * MAX_TENSORS, .no_alloc = true};
 
     m->tensors = ggml_init(params);
     if (!m->tensors)
@@ -284,7 +284,7 @@ static void add_tensors(struct maker *m)
 /* The tokenizer of a vocabulary file, without the rest of its metadata. */
 static void take_tokenizer(struct maker *m, const char *path)
 {
-    struct gguf_init_params params = { .no_alloc = true };
+    struct gguf_init_params params = {.no_alloc = true};
     struct gguf_context *vocabulary = gguf_init_from_file(path, params);
     int64_t tokens;
 
@@ -499,8 +499,8 @@ static void help(void)
          "  --template FILE  Jinja chat template\n\n"
          "shapes:");
     for (size_t i = 0; i < COUNT(SHAPES); i++)
-        printf("  %-12s %-9s %2" PRIu32 " layers of %4" PRIu32 ", vocabulary of %s\n", SHAPES[i].name,
-               SHAPES[i].arch, SHAPES[i].layers, SHAPES[i].embd, SHAPES[i].vocab);
+        printf("  %-12s %-9s %2" PRIu32 " layers of %4" PRIu32 ", vocabulary of %s\n", SHAPES[i].name, SHAPES[i].arch,
+               SHAPES[i].layers, SHAPES[i].embd, SHAPES[i].vocab);
     fputs("\ntypes:", stdout);
     for (size_t i = 0; i < COUNT(TYPES); i++)
         printf("%s%s", i % 10 == 0 ? "\n  " : " ", ggml_type_name(TYPES[i].type));
@@ -510,11 +510,11 @@ static void help(void)
 int main(int argc, char **argv)
 {
     static const struct option options[] = {
-        { "type", required_argument, NULL, 't' },     { "seed", required_argument, NULL, 's' },
-        { "vocab", required_argument, NULL, 'v' },    { "template", required_argument, NULL, 'c' },
-        { "help", no_argument, NULL, 'h' },           { 0 },
+        {"type", required_argument, NULL, 't'},  {"seed", required_argument, NULL, 's'},
+        {"vocab", required_argument, NULL, 'v'}, {"template", required_argument, NULL, 'c'},
+        {"help", no_argument, NULL, 'h'},        {0},
     };
-    struct maker m = { .type = type_find("Q8_0"), .random = 1 };
+    struct maker m = {.type = type_find("Q8_0"), .random = 1};
     const char *vocab = NULL, *template = NULL;
     char vocab_path[MAX_PATH], template_path[MAX_PATH];
     int option;

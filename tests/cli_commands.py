@@ -144,12 +144,18 @@ def terminal(loaded, tmp_path):
 
             wait_for(f"{text!r} on the screen", lambda: self.screen().count(text) >= times, seconds)
 
+        def prompt(self, seconds=60):
+            """Waits for an empty prompt as the last line."""
+            from conftest import wait_for
+
+            wait_for("a prompt", lambda: self.screen().rstrip().endswith("\n>"), seconds)
+
     yield Terminal()
     tmux("kill-server")
 
 
 def test_chat_in_a_terminal(terminal):
-    terminal.wait("> ")
+    terminal.prompt()
     terminal.type("/help")
     terminal.wait("/clear")
     terminal.type("/set temperature 0")
@@ -157,8 +163,9 @@ def test_chat_in_a_terminal(terminal):
     terminal.type("/set num_predict 12")
     terminal.type("/set system You are terse.")
     terminal.wait("Set system message.")
+    terminal.prompt()
     terminal.type("Say hello.")
-    terminal.wait("> ", times=6)
+    terminal.prompt()
     terminal.type("/show")
     terminal.wait("turns    2 messages")
     terminal.type("/clear")
@@ -170,13 +177,14 @@ def test_chat_in_a_terminal(terminal):
 
 
 def test_ctrl_c_stops_the_answer_not_the_program(terminal):
-    terminal.wait("> ")
-    terminal.type("Count from one to one thousand, in words.")
-    terminal.wait("two")
+    terminal.prompt()
+    terminal.type("Write a very long story about many ships.")
+    terminal.wait("the", times=4)
     terminal.keys("C-c")
-    terminal.wait("> ", times=2, seconds=10)
+    terminal.prompt(seconds=10)
     terminal.type("/show")
     terminal.wait("turns    0 messages")
+    terminal.prompt()
     terminal.keys("C-c")
     terminal.wait("Use Ctrl + d or /bye to exit.")
     terminal.keys("C-d")
@@ -184,12 +192,13 @@ def test_ctrl_c_stops_the_answer_not_the_program(terminal):
 
 
 def test_multi_line_and_history(terminal):
-    terminal.wait("> ")
+    terminal.prompt()
     terminal.type("/set num_predict 4")
+    terminal.prompt()
     terminal.type('"""first')
-    terminal.wait(". ")
+    terminal.wait("\n.")
     terminal.type('second"""')
-    terminal.wait("> ", times=3)
+    terminal.prompt()
     terminal.type("/show")
     terminal.wait("turns    2 messages")
     terminal.keys("Up", "Up", "Up")
@@ -199,12 +208,12 @@ def test_multi_line_and_history(terminal):
 
 
 def test_a_paste_is_one_message(terminal):
-    terminal.wait("> ")
+    terminal.prompt()
     terminal.type("/set num_predict 4")
     terminal.wait("Set num_predict")
     terminal.paste("one line\nanother line")
     terminal.keys("Enter")
-    terminal.wait("> ", times=3)
+    terminal.prompt()
     terminal.type("/show")
     terminal.wait("turns    2 messages")
 

@@ -6,12 +6,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#define CHECK(expr)                                                                \
-    do {                                                                           \
-        if (__builtin_expect(!(expr), 0)) {                                        \
-            fprintf(stderr, "tug: bug: %s:%d: %s\n", __FILE__, __LINE__, #expr);   \
-            abort();                                                               \
-        }                                                                          \
+#define CHECK(expr)                                                                                                    \
+    do {                                                                                                               \
+        if (__builtin_expect(!(expr), 0)) {                                                                            \
+            fprintf(stderr, "tug: bug: %s:%d: %s\n", __FILE__, __LINE__, #expr);                                       \
+            abort();                                                                                                   \
+        }                                                                                                              \
     } while (0)
 
 /* Allocation of a small, bounded object: out of memory here ends the process. */

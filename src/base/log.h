@@ -22,8 +22,8 @@ void log_set_sink(void (*sink)(void *ctx, const char *line, unsigned long len), 
 void log_write(enum log_level level, const char *sentence, const char *keys, ...) __attribute__((format(printf, 3, 4)));
 
 #define log_error(...) log_write(LOG_ERROR, __VA_ARGS__)
-#define log_warn(...) log_write(LOG_WARN, __VA_ARGS__)
-#define log_info(...) log_write(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_write(LOG_WARN, __VA_ARGS__)
+#define log_info(...)  log_write(LOG_INFO, __VA_ARGS__)
 #define log_debug(...) log_write(LOG_DEBUG, __VA_ARGS__)
 
 #endif

@@ -34,7 +34,7 @@ void text_rfc3339(char dst[40], int64_t wall_ns, int fraction_digits);
 /* Reads RFC 3339 with or without fraction and offset. */
 bool text_from_rfc3339(const char *s, int64_t *ret_wall_ns);
 
-void text_hex(char *dst, const void *bytes, size_t n); /* 2n + 1 chars, lower case */
+void text_hex(char *dst, const void *bytes, size_t n);              /* 2n + 1 chars, lower case */
 bool text_unhex(const char *s, size_t n_bytes, unsigned char *dst); /* exactly 2*n_bytes of [0-9a-f] */
 
 /* The number of bytes at the end of s that begin a UTF-8 character which is not complete yet (0..3). */

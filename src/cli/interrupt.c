@@ -12,6 +12,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+enum { INTERRUPT_STACK_BYTES = 64 * 1024 };
+
 static struct {
     pthread_mutex_t lock; /* guards pair: the thread shuts what the program may be replacing */
     int pair[2];          /* [0] is watched, [1] is shut on Ctrl-C */
@@ -51,7 +53,7 @@ bool cli_catch_interrupt(struct cli *cli, struct err *err)
     const int signals[] = {SIGINT, 0};
     if (!process_signals_open(signals, &interrupt.signals, err))
         return false;
-    return process_thread("interrupt", interrupt_run, NULL, 64 * 1024, 1, NULL, err);
+    return process_thread("interrupt", interrupt_run, NULL, INTERRUPT_STACK_BYTES, 1, NULL, err);
 }
 
 bool cli_interrupted(struct cli *cli) { return cli->interrupt_fd >= 0 && socket_peer_gone(cli->interrupt_fd); }

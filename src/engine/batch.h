@@ -108,8 +108,8 @@ struct gen {
     struct gen_params params;
     const int32_t *tokens; /* borrowed until gen_free */
     size_t n_tokens;
-    bool embed;       /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
-    float *embedding; /* at END: n_embd floats of length 1 (L2), the gen's own until gen_free */
+    bool embed; /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
+    float *embedding;       /* at END: n_embd floats of length 1 (L2), the gen's own until gen_free */
     struct gen_stats stats; /* complete at END */
     char id[24];            /* request id, for traces */
     struct gen_private *p;
@@ -129,7 +129,8 @@ void gen_free(struct gen **g);
 struct batch_stats {
     int32_t context, parallel, threads;
     int32_t running, waiting;
-    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, evictions, preemptions;
+    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, evictions,
+        preemptions;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
     int32_t cells_used, cells_total;
     uint64_t kv_bytes, compute_bytes;

@@ -10,10 +10,10 @@
 #ifndef TUG_ENGINE_PROTOCOL_H
 #define TUG_ENGINE_PROTOCOL_H
 
-#define ENGINE_READY_FD 3
-#define ENGINE_LINE_MAX 4096
-#define ENGINE_WORD_READY "ready "
+#define ENGINE_READY_FD    3
+#define ENGINE_LINE_MAX    4096
+#define ENGINE_WORD_READY  "ready "
 #define ENGINE_WORD_FAILED "failed "
-#define ENGINE_WORD_STOP "stop"
+#define ENGINE_WORD_STOP   "stop"
 
 #endif

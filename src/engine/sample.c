@@ -108,7 +108,7 @@ static float row_max(const float *logits, int32_t n)
     int32_t i = 0;
     for (; i + 16 <= n; i += 16)
         for (int lane = 0; lane < 4; lane++)
-            m[lane] = row_higher(m[lane], row_load(logits + i + 4 * lane));
+            m[lane] = row_higher(m[lane], row_load(logits + i + (ptrdiff_t)4 * lane));
     for (int lane = 0; lane < 16; lane++)
         best = m[lane / 4][lane % 4] > best ? m[lane / 4][lane % 4] : best;
     for (; i < n; i++)

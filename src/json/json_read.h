@@ -26,10 +26,13 @@ void json_free(json_t **root);
 bool json_need(const json_t *obj, const char *where, const char *key, struct err *err);
 bool json_get_string(const json_t *obj, const char *where, const char *key, const char **ret, struct err *err);
 bool json_get_bool(const json_t *obj, const char *where, const char *key, bool *ret, struct err *err);
-bool json_get_number(const json_t *obj, const char *where, const char *key, double min, double max, double *ret, struct err *err);
+bool json_get_number(const json_t *obj, const char *where, const char *key, double min, double max, double *ret,
+                     struct err *err);
 /* Whole numbers only; 3.0 counts as whole. */
-bool json_get_int(const json_t *obj, const char *where, const char *key, int64_t min, int64_t max, int64_t *ret, struct err *err);
-bool json_get_array(const json_t *obj, const char *where, const char *key, size_t max_items, const json_t **ret, struct err *err);
+bool json_get_int(const json_t *obj, const char *where, const char *key, int64_t min, int64_t max, int64_t *ret,
+                  struct err *err);
+bool json_get_array(const json_t *obj, const char *where, const char *key, size_t max_items, const json_t **ret,
+                    struct err *err);
 bool json_get_object(const json_t *obj, const char *where, const char *key, const json_t **ret, struct err *err);
 
 #endif

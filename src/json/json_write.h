@@ -16,9 +16,9 @@
 
 struct json_out {
     struct buf *buf;
-    int indent;  /* spaces a level; 0: compact */
+    int indent; /* spaces a level; 0: compact */
     int depth;
-    bool comma;  /* the next value needs a comma before it */
+    bool comma; /* the next value needs a comma before it */
     bool after_key;
     bool failed; /* the buf's maximum was reached */
 };

@@ -32,7 +32,8 @@ struct file_info {
 bool file_open(const char *path, enum file_mode mode, int *ret_fd, struct err *err);
 /* Closes and sets -1; accepts -1. Use with _cleanup_(file_close). */
 void file_close(int *fd);
-bool file_pread(int fd, void *dst, size_t n, uint64_t offset, const char *path, struct err *err); /* all n bytes or error */
+bool file_pread(int fd, void *dst, size_t n, uint64_t offset, const char *path,
+                struct err *err); /* all n bytes or error */
 /* Up to n bytes; *ret_n = 0 at the end. */
 bool file_read_some(int fd, void *dst, size_t n, const char *path, size_t *ret_n, struct err *err);
 bool file_pwrite(int fd, const void *src, size_t n, uint64_t offset, const char *path, struct err *err);
@@ -52,15 +53,16 @@ bool file_read_all(const char *path, size_t max, struct buf *out, struct err *er
 /* Write beside, fsync, rename, fsync of the folder: readers see the old content or the new. `mode`: 0600, 0644. */
 bool file_write_atomic(const char *path, const void *data, size_t n, unsigned mode, struct err *err);
 bool file_rename(const char *from, const char *to, struct err *err); /* and fsync of the folder of `to` */
-bool file_remove(const char *path, struct err *err); /* missing is fine */
+bool file_remove(const char *path, struct err *err);                 /* missing is fine */
 /* Removes a folder and all below it (at most 64 levels), following no link. Missing is fine. */
 bool file_remove_tree(const char *path, struct err *err);
-bool file_mkdirs(const char *path, unsigned mode, struct err *err); /* all parents too */
+bool file_mkdirs(const char *path, unsigned mode, struct err *err);       /* all parents too */
 bool file_symlink(const char *target, const char *path, struct err *err); /* replaces what is there */
 /* The same content at `to` (must not exist): reflink, else hard link, else copy. */
 bool file_clone(const char *from, const char *to, struct err *err);
 
-/* Names in a folder, sorted, without . and ..; calls each(ctx, name) until it returns false. A missing folder is empty. */
+/* Names in a folder, sorted, without . and ..; calls each(ctx, name) until it returns false. A missing folder is empty.
+ */
 bool file_list(const char *dir, bool (*each)(void *ctx, const char *name), void *ctx, struct err *err);
 
 /* A descriptor that is readable when a file in `dir` was written, made or moved in; socket_drain empties it. */

@@ -48,8 +48,8 @@ static const struct chat_setting {
 
 static void chat_set_number(struct chat *c, const struct chat_setting *row, const char *value)
 {
-    double number;
-    int64_t whole;
+    double number = 0;
+    int64_t whole = 0;
     if (row->whole ? !text_to_i64(value, &whole) : !text_to_double(value, &number)) {
         fprintf(stderr, "Invalid value for %s: %s (must be a %s)\n", row->name, value,
                 row->whole ? "whole number" : "number");
