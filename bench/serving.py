@@ -60,6 +60,7 @@ def main():
     p.add_argument("--tokens", type=int, default=48)
     p.add_argument("--words", type=int, default=90, help="words of a prompt, a little over one token each")
     p.add_argument("--threads", type=int, help="threads of both")
+    p.add_argument("--our-flags", type=shlex.split, default=[], help="more flags for tug-engine")
     p.add_argument("--peer-flags", type=shlex.split, default=[], help="more flags for llama-server, to find its best")
     args = p.parse_args()
     model = args.model or starter()
@@ -68,7 +69,7 @@ def main():
     row("", "tug", "llama-server", "ratio")
     for streams in args.streams:
         context = streams * 1024
-        ours = engine(args.build.resolve(), model, "--ctx-size", context, "--no-prefix-cache", *mine)
+        ours = engine(args.build.resolve(), model, "--ctx-size", context, "--no-prefix-cache", *mine, *args.our_flags)
         peer = best_peer(model, streams, context, args)
         pairs = []
         for k in range(args.pairs + 1):  # the first pair warms both up

@@ -82,11 +82,14 @@ def test_node_summarizer(loaded, tmp_path):
 
 
 def test_temperature_zero_gives_the_same_bytes(loaded):
-    answers = {
-        loaded.chat(SEED_MODEL, "Name three colours.", temperature=0, max_tokens=48).json["choices"][0]["message"]["content"]
-        for _ in range(2)
-    }
-    assert len(answers) == 1
+    """Each prompt three times, others in between: cold, with its prefix cached, beside more cached cells."""
+    prompts = ["Name three colours.", "Write a poem about the sea.", "word " * 150 + "continue"]
+    answers = {p: set() for p in prompts}
+    for _ in range(3):
+        for p in prompts:
+            answer = loaded.chat(SEED_MODEL, p, temperature=0, max_tokens=40)
+            answers[p].add(answer.json["choices"][0]["message"]["content"])
+    assert [len(texts) for texts in answers.values()] == [1, 1, 1], answers
 
 
 def test_list_inspect_rm_prune(daemon):
