@@ -302,15 +302,16 @@ static void step_undo(struct batch *b)
 
 static void step_fail(struct batch *b)
 {
+    char reason[MODEL_REASON_MAX];
+    model_reason(b->model, reason);
     struct gen_private *next;
-    log_error("llama.cpp failed to compute a step", "requests=%d reason=\"%s\"", b->active.n, model_reason(b->model));
+    log_error("llama.cpp failed to compute a step", "requests=%d reason=\"%s\"", b->active.n, reason);
     for (struct gen_private *r = b->active.first; r != NULL; r = next) {
         next = r->next;
         if (r->rows == 0)
             continue;
         r->rows = 0;
-        err_set(&r->err, ERR_ENGINE, "llama.cpp failed to compute a step with this request: %s",
-                model_reason(b->model));
+        err_set(&r->err, ERR_ENGINE, "llama.cpp failed to compute a step with this request: %s", reason);
         batch_finish(b, r, GEN_FAILED);
     }
 }
