@@ -127,7 +127,6 @@ static void *batch_run(void *arg)
         b->stats.decode_call_ns = times.decode_ns;
         b->stats.threads = times.threads;
         b->stats.steps = times.decodes;
-        b->stats.running = b->active.n;
         if (b->cache != NULL) {
             b->stats.cells_used = cache_cells_used(b->cache);
             b->stats.evictions = cache_evictions(b->cache);

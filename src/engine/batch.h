@@ -41,7 +41,7 @@ struct batch_options {
     int32_t context;
     int32_t parallel;    /* sequences at once; 0: 16 */
     int32_t threads;     /* at most; fewer while other programs want the cores. 0: process_cpus() */
-    int32_t chunk;       /* prompt rows of a step while others generate; 0: what takes about 100 ms */
+    int32_t chunk;       /* prompt rows of a step while others generate; 0: what takes about 100 ms, at least 32 */
     int kv_type;         /* ggml type of K and V; -1: chosen (context.c) */
     bool cache_prefixes; /* keep finished sequences' KV for later prompts */
 };

@@ -288,7 +288,7 @@ int32_t context_add(struct context *ctx, int32_t token, int32_t pos, int32_t seq
 
 enum context_result context_decode(struct context *ctx)
 {
-    int64_t cpu = clock_process_cpu_ns();
+    int32_t rows = ctx->batch.n_tokens;
     int64_t start = clock_now_ns();
     int32_t got = ctx->info.causal_memory ? llama_decode(ctx->llama, ctx->batch) : llama_encode(ctx->llama, ctx->batch);
     if (got == 0)
@@ -299,7 +299,7 @@ enum context_result context_decode(struct context *ctx)
     if (got == 1)
         return CONTEXT_NO_CELLS;
     ctx->batch.n_tokens = 0;
-    int32_t threads = threads_observe(&ctx->threads, end - start, clock_process_cpu_ns() - cpu, end);
+    int32_t threads = threads_observe(&ctx->threads, rows, end - start, end);
     if (threads != ctx->times.threads) {
         log_debug("changed the number of threads", "threads=%d of=%d", threads, ctx->info.threads);
         llama_set_n_threads(ctx->llama, threads, threads);

@@ -48,10 +48,12 @@ static bool embed_normalise(struct gen_private *r, const float *from, size_t n)
 
 static bool embed_take(struct batch *b, struct gen_private *r, bool computed)
 {
+    char reason[MODEL_REASON_MAX] = "the GGUF names no pooling type";
+    if (!computed)
+        model_reason(b->model, reason);
     const float *pooled = computed ? context_embedding(b->ctx, r->seq) : NULL;
     if (pooled == NULL)
-        return err_set(&r->err, ERR_ENGINE, "llama.cpp has no embedding of this input: %s",
-                       computed ? "the GGUF names no pooling type" : model_reason(b->model));
+        return err_set(&r->err, ERR_ENGINE, "llama.cpp has no embedding of this input: %s", reason);
     return embed_normalise(r, pooled, (size_t)model_get_info(b->model)->n_embd);
 }
 

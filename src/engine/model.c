@@ -13,9 +13,8 @@
 #include <ggml-backend.h>
 #include <libgen.h>
 #include <llama.h>
+#include <pthread.h>
 #include <string.h>
-
-enum { MODEL_REASON_MAX = 256, MODEL_TEMPLATE_MAX = 4 * 1024 * 1024 };
 
 struct engine_model {
     struct llama_model *llama;
@@ -24,8 +23,8 @@ struct engine_model {
     char *alias, *bos, *eos;
     int32_t *end_tokens;
     size_t n_end_tokens;
-    char reason[MODEL_REASON_MAX]; /* libllama's last error line; written by whoever calls it: the loader, then the
-                                      batch thread */
+    pthread_mutex_t lock;          /* of `reason`: any thread that calls libllama may log */
+    char reason[MODEL_REASON_MAX]; /* libllama's last error line */
 };
 
 /* libllama's lines, without their newline, at our debug level; who reports a failure has the reason from `reason`. */
@@ -39,8 +38,11 @@ static void model_log(enum ggml_log_level level, const char *text, void *user)
         line[--n] = '\0';
     if (n == 0 || level == GGML_LOG_LEVEL_CONT)
         return;
-    if (level == GGML_LOG_LEVEL_ERROR && m != NULL)
+    if (level == GGML_LOG_LEVEL_ERROR && m != NULL) {
+        pthread_mutex_lock(&m->lock);
         text_format(m->reason, sizeof m->reason, "%s", line);
+        pthread_mutex_unlock(&m->lock);
+    }
     log_debug("llama.cpp", "text=\"%s\"", line); /* its errors too: an aborted step is one, and no fault */
 }
 
@@ -135,14 +137,18 @@ static void model_fill_info(struct engine_model *m, const struct model_spec *spe
 bool model_load(const struct model_spec *spec, struct engine_model **ret_m, struct err *err)
 {
     _cleanup_(model_free) struct engine_model *m = check_alloc(calloc(1, sizeof *m));
+    pthread_mutex_init(&m->lock, NULL);
     setenv("GGML_NO_BACKTRACE", "1", 0); /* else a failed assert starts gdb */
     llama_log_set(model_log, m);
     ggml_log_set(model_log, m);
     if (!model_load_backends(err))
         return err_while(err, "loading %s", spec->path);
     m->llama = llama_model_load_from_file(spec->path, model_params(spec));
-    if (m->llama == NULL)
-        return err_set(err, ERR_ENGINE, "llama.cpp cannot load %s: %s", spec->path, model_reason(m));
+    if (m->llama == NULL) {
+        char reason[MODEL_REASON_MAX];
+        model_reason(m, reason);
+        return err_set(err, ERR_ENGINE, "llama.cpp cannot load %s: %s", spec->path, reason);
+    }
     m->vocab = llama_model_get_vocab(m->llama);
     if (llama_vocab_n_tokens(m->vocab) <= 0)
         return err_set(err, ERR_UNSUPPORTED, "%s has no vocabulary: it is not a language model", spec->path);
@@ -167,6 +173,7 @@ void model_free(struct engine_model **m)
     free((*m)->bos);
     free((*m)->eos);
     free((*m)->end_tokens);
+    pthread_mutex_destroy(&(*m)->lock);
     free(*m);
     *m = NULL;
 }
@@ -174,9 +181,11 @@ void model_free(struct engine_model **m)
 const struct model_info *model_get_info(const struct engine_model *m) { return &m->info; }
 struct llama_model *model_handle(struct engine_model *m) { return m->llama; }
 
-const char *model_reason(const struct engine_model *m)
+void model_reason(struct engine_model *m, char ret_reason[MODEL_REASON_MAX])
 {
-    return m->reason[0] != '\0' ? m->reason : "it gives no reason";
+    pthread_mutex_lock(&m->lock);
+    text_format(ret_reason, MODEL_REASON_MAX, "%s", m->reason[0] != '\0' ? m->reason : "it gives no reason");
+    pthread_mutex_unlock(&m->lock);
 }
 
 const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n)

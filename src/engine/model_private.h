@@ -6,7 +6,8 @@
 
 /* The tokens that end a generation; borrowed, never changes. */
 const int32_t *model_end_tokens(const struct engine_model *m, size_t *ret_n);
-/* libllama's last error line: on the batch thread, after a call failed. */
-const char *model_reason(const struct engine_model *m);
+/* libllama's last error line: after a call of ours failed. Any thread. */
+enum { MODEL_REASON_MAX = 256 };
+void model_reason(struct engine_model *m, char ret_reason[MODEL_REASON_MAX]);
 
 #endif

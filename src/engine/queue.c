@@ -27,6 +27,7 @@ struct queue {
     pthread_cond_t work;
     struct gen_private *first, **last; /* arrived, not yet taken */
     int32_t n_waiting;                 /* arrived or taken, without a sequence */
+    int32_t n_open;                    /* arrived and not ended */
     bool signalled;                    /* something to look at beside arrivals: a cancel, a stop */
     bool stopping;
     int64_t deadline_ns;
@@ -201,6 +202,7 @@ bool gen_submit(struct gen *g, struct err *err)
         *q->last = r;
         q->last = &r->next;
         q->n_waiting++;
+        q->n_open++;
         pthread_cond_signal(&q->work);
     }
     pthread_mutex_unlock(&q->lock);
@@ -400,6 +402,7 @@ void queue_answer(struct queue *q, struct gen_private *r)
     pthread_mutex_lock(&q->lock);
     answer_move(&r->pending, &r->fresh);
     r->ended = r->finish != GEN_RUNNING;
+    q->n_open -= r->ended;
     if (r->waker != NULL)
         r->waker->due = true;
     pthread_mutex_unlock(&q->lock);
@@ -432,9 +435,7 @@ void queue_stop(struct queue *q, int64_t deadline_ns)
 void queue_set_stats(struct queue *q, const struct batch_stats *s)
 {
     pthread_mutex_lock(&q->lock);
-    int32_t waiting = q->n_waiting;
     q->stats = *s;
-    q->stats.waiting = waiting;
     pthread_mutex_unlock(&q->lock);
 }
 
@@ -443,5 +444,6 @@ void queue_get_stats(struct queue *q, struct batch_stats *ret)
     pthread_mutex_lock(&q->lock);
     *ret = q->stats;
     ret->waiting = q->n_waiting;
+    ret->running = q->n_open - q->n_waiting;
     pthread_mutex_unlock(&q->lock);
 }

@@ -4,8 +4,9 @@
 #include <stdbool.h>
 
 enum {
-    THREADS_SHARE_PERCENT = 80,  /* of the CPU time that an undisturbed step has */
-    THREADS_DISTURBED_STEPS = 4, /* in a row: a single one is a hiccup, and costs less than switching */
+    THREADS_DISTURBED_STEPS = 4,  /* in a row: a single one is a hiccup, and costs less than switching */
+    THREADS_MARGIN_PERCENT = 125, /* of what one thread fewer would take */
+    THREADS_FORGET = 512,         /* the remembered length grows by this part a step: sequences get longer */
 };
 #define THREADS_PAUSE_FIRST_NS ((int64_t)1000000000)
 #define THREADS_PAUSE_LAST_NS  ((int64_t)32000000000)
@@ -23,20 +24,34 @@ static void threads_lower(struct threads *t, int64_t now_ns)
     t->pause_ns = t->pause_ns < THREADS_PAUSE_LAST_NS ? t->pause_ns * 2 : THREADS_PAUSE_LAST_NS;
 }
 
-int32_t threads_observe(struct threads *t, int64_t wall_ns, int64_t cpu_ns, int64_t now_ns)
+/* Would one thread fewer have been quicker? */
+static bool threads_too_many(const struct threads *t, int32_t rows, int64_t wall_ns)
+{
+    int64_t quick = t->quick_ns[rows];
+    return quick > 0 && t->now > 1 && wall_ns > quick * t->maximum / (t->now - 1) * THREADS_MARGIN_PERCENT / 100;
+}
+
+int32_t threads_observe(struct threads *t, int32_t rows, int64_t wall_ns, int64_t now_ns)
 {
     bool trial = now_ns < t->trial_until_ns;
-    if (t->now > 1 && cpu_ns < wall_ns * t->now / 100 * THREADS_SHARE_PERCENT) {
+    if (rows < 1 || rows > THREADS_ROWS)
+        return t->now;
+    if (threads_too_many(t, rows, wall_ns)) {
         if (trial || ++t->disturbed >= THREADS_DISTURBED_STEPS)
             threads_lower(t, now_ns);
         return t->now;
     }
     t->disturbed = 0;
-    if (t->now < t->maximum && now_ns >= t->retry_at_ns) {
-        t->now++;
-        t->trial_until_ns = now_ns + THREADS_PAUSE_FIRST_NS;
-    } else if (t->now == t->maximum && !trial) {
-        t->pause_ns = THREADS_PAUSE_FIRST_NS;
+    if (t->now < t->maximum) {
+        if (now_ns >= t->retry_at_ns) {
+            t->now++;
+            t->trial_until_ns = now_ns + THREADS_PAUSE_FIRST_NS;
+        }
+        return t->now;
     }
+    int64_t quick = t->quick_ns[rows] + t->quick_ns[rows] / THREADS_FORGET;
+    t->quick_ns[rows] = quick == 0 || wall_ns < quick ? wall_ns : quick;
+    if (!trial)
+        t->pause_ns = THREADS_PAUSE_FIRST_NS;
     return t->now;
 }

@@ -15,7 +15,6 @@ static int64_t clock_read(clockid_t id)
 int64_t clock_now_ns(void) { return clock_read(CLOCK_MONOTONIC); }
 int64_t clock_wall_ns(void) { return clock_read(CLOCK_REALTIME); }
 int64_t clock_thread_cpu_ns(void) { return clock_read(CLOCK_THREAD_CPUTIME_ID); }
-int64_t clock_process_cpu_ns(void) { return clock_read(CLOCK_PROCESS_CPUTIME_ID); }
 
 int64_t clock_after_ns(int64_t ns)
 {

@@ -12,6 +12,5 @@ int64_t clock_now_ns(void);         /* monotonic */
 int64_t clock_after_ns(int64_t ns); /* clock_now_ns() + ns; CLOCK_FOREVER when that is too far away to say */
 int64_t clock_wall_ns(void);        /* since 1970, UTC */
 int64_t clock_thread_cpu_ns(void);  /* CPU time of the calling thread */
-int64_t clock_process_cpu_ns(void); /* of all our threads together */
 
 #endif
