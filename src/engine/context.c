@@ -32,7 +32,7 @@ enum {
 };
 
 struct context {
-    enum ggml_type kv_type;
+    enum ggml_type key_type, value_type;
     struct llama_context *llama;
     struct llama_batch batch;
     int32_t batch_size;
@@ -57,12 +57,13 @@ static uint64_t context_meta(const struct llama_model *m, const char *name, uint
     return number;
 }
 
-/* Q8_0 unless asked otherwise: on the CPU, flash attention then has one path, whatever rows a step has, on however many
- * threads, beside whatever cells: with F16 the same request at temperature 0 took another turn in 4 of 15 repeats, with
- * Q8_0 in none (engine.md 5, recipe B). It halves the memory too. A GPU, and heads that its blocks do not divide: F16.
- */
-static enum ggml_type context_type(const struct llama_model *m, const struct model_info *model,
-                                   const struct batch_options *o)
+/* The values' type: Q8_0 unless asked otherwise; keys stay F16, as they are the sensitive ones (with both in Q8_0, a
+ * 135M model no longer knew the capital of France). On the CPU, flash attention over two F16 chooses among three paths
+ * by the rows of a step, the cells in use and the threads; over F16 and Q8_0 it has one: the same request at
+ * temperature 0 took another turn in 4 of 15 repeats before (engine.md 5, recipe B). A GPU, and heads that Q8_0 does
+ * not divide: F16. */
+static enum ggml_type context_value_type(const struct llama_model *m, const struct model_info *model,
+                                         const struct batch_options *o)
 {
     int32_t heads = llama_model_n_head(m);
     if (o->kv_type >= 0)
@@ -77,7 +78,7 @@ static enum ggml_type context_type(const struct llama_model *m, const struct mod
 }
 
 /* Bytes of K and V for one token, by the model's shape; an upper bound where layers differ. */
-static uint64_t context_kv_bytes(const struct llama_model *m, enum ggml_type type)
+static uint64_t context_kv_bytes(const struct llama_model *m, enum ggml_type key, enum ggml_type value)
 {
     int32_t heads = llama_model_n_head(m);
     if (heads <= 0)
@@ -85,8 +86,9 @@ static uint64_t context_kv_bytes(const struct llama_model *m, enum ggml_type typ
     uint64_t width = (uint64_t)(llama_model_n_embd(m) / heads);
     uint64_t k = context_meta(m, "attention.key_length", width);
     uint64_t v = context_meta(m, "attention.value_length", width);
-    uint64_t values = (uint64_t)llama_model_n_layer(m) * (uint64_t)llama_model_n_head_kv(m) * (k + v);
-    return values * ggml_type_size(type) / (uint64_t)ggml_blck_size(type);
+    uint64_t heads_of_all = (uint64_t)llama_model_n_layer(m) * (uint64_t)llama_model_n_head_kv(m);
+    return heads_of_all * (k * ggml_type_size(key) / (uint64_t)ggml_blck_size(key) +
+                           v * ggml_type_size(value) / (uint64_t)ggml_blck_size(value));
 }
 
 /* As many cells as half of the memory that will be free beside the weights, within the bounds above. */
@@ -138,7 +140,8 @@ static struct llama_context_params context_params(struct context *ctx, const str
         p.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_ENABLED;
     p.kv_unified = true;
     p.swa_full = true; /* else shared cells of a sliding window are never recycled */
-    p.type_k = p.type_v = ctx->kv_type;
+    p.type_k = ctx->key_type;
+    p.type_v = ctx->value_type;
     p.embeddings = model->embedding;
     p.no_perf = true;
     p.abort_callback = context_aborts;
@@ -167,8 +170,9 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
 {
     const struct model_info *model = model_get_info(m);
     struct context_info *i = &ctx->info;
-    ctx->kv_type = context_type(model_handle(m), model, o);
-    uint64_t kv = context_kv_bytes(model_handle(m), ctx->kv_type);
+    ctx->value_type = context_value_type(model_handle(m), model, o);
+    ctx->key_type = o->kv_type >= 0 ? ctx->value_type : GGML_TYPE_F16;
+    uint64_t kv = context_kv_bytes(model_handle(m), ctx->key_type, ctx->value_type);
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;

@@ -32,7 +32,7 @@ static const struct option_row option_rows[] = {
     {"--parallel",           OPTION_INT,   "N",      AT(parallel),           0, 255,           "requests at the same time"},
     {"--threads",            OPTION_INT,   "N",      AT(threads),            0, 1024,          "threads that compute (default: by the machine)"},
     {"--gpu-layers",         OPTION_INT,   "N",      AT(gpu_layers),        -1, INT32_MAX,     "layers on the GPU (default: all that fit)"},
-    {"--kv-type",            OPTION_KV,    "TYPE",   AT(kv_type),            0, 0,             "f16 or q8_0: how keys and values are kept (default: q8_0, on a GPU f16)"},
+    {"--kv-type",            OPTION_KV,    "TYPE",   AT(kv_type),            0, 0,             "f16 or q8_0: how keys and values are kept (default: f16 keys, q8_0 values; on a GPU f16)"},
     {"--no-prefix-cache",    OPTION_FLAG,  NULL,     AT(no_prefix_cache),    0, 0,             "forget a request's keys and values when it ends"},
     {"--no-mmap",            OPTION_FLAG,  NULL,     AT(no_mmap),            0, 0,             "read the weights into memory instead of mapping the file"},
     {"--api-key-file",       OPTION_TEXT,  "PATH",   AT(api_key_file),       0, 0,             "want this file's first line as a Bearer key"},
