@@ -115,7 +115,7 @@ def test_a_template_that_does_not_compile(make_daemon, tmp_path):
     d.tug("package", "--gguf", MODEL, "--chat-template", template, "ai/broken")
     answer = d.chat("ai/broken", "Hi")
     assert answer.status in (500, 503) and "template" in answer.error["message"]
-    assert d.engines() == []
+    wait_for("the engine's end", lambda: d.engines() == [], 10)
     done = d.tug("run", "ai/broken", "Hi", check=False)
     assert done.returncode == 1 and "template" in done.stderr
 
