@@ -70,6 +70,8 @@ bool cli_interrupted(struct cli *cli);
 /* Bars go to `out`. The final message of the daemon is left to the caller. */
 bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char *ret_message, size_t message_size,
                   struct err *err);
+/* cli/push.c; the daemon's final message goes to `said`, the bars to stdout. */
+bool cli_push(struct cli *cli, const char *model, FILE *said, struct err *err);
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err);
 
 /* ---- cli/docs.c ---- */

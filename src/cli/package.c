@@ -61,18 +61,8 @@ static bool package_name(struct cli *cli, const char *id, const struct reference
 
 static bool package_push(struct cli *cli, const struct reference *name, struct err *err)
 {
-    char path[2048], message[ERR_TEXT_MAX];
-    const char *headers[] = {"Accept: application/json", NULL};
-    struct http_call *call = NULL;
     fprintf(stderr, "Pushing model to registry...\n");
-    if (!cli_path(path, sizeof path, "/models/", name->text, "/push") ||
-        !cli_open(cli, "POST", path, headers, NULL, &call, err))
-        return false;
-    bool ok = cli_transfer(call, "Push complete", stdout, message, sizeof message, err);
-    http_call_close(&call);
-    if (ok)
-        fprintf(stderr, "%s\n", message);
-    return ok;
+    return cli_push(cli, name->text, stderr, err);
 }
 
 static void package_announce(const struct package_spec *spec)

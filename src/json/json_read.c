@@ -58,7 +58,7 @@ static void path_of(char dst[ERR_PARAM_MAX], const char *where, const char *key)
     snprintf(dst, ERR_PARAM_MAX, "%s%s%s", where, where[0] == '\0' ? "" : ".", key);
 }
 
-static const char *kind_of(const json_t *v)
+const char *json_kind(const json_t *v)
 {
     switch (json_typeof(v)) {
     case JSON_OBJECT:
@@ -83,7 +83,7 @@ static bool wrong(const json_t *v, const char *where, const char *key, const cha
 {
     char path[ERR_PARAM_MAX];
     path_of(path, where, key);
-    return err_param(err, path, "`%s` must be %s, not %s", path, wanted, kind_of(v));
+    return err_param(err, path, "`%s` must be %s, not %s", path, wanted, json_kind(v));
 }
 
 /* The value, or NULL when absent or null. False: obj itself is no object. */
@@ -91,7 +91,7 @@ static bool value_of(const json_t *obj, const char *where, const char *key, cons
 {
     if (!json_is_object(obj)) {
         const char *name = where[0] == '\0' ? "the JSON" : where;
-        return err_param(err, where, "%s must be an object, not %s", name, obj == NULL ? "missing" : kind_of(obj));
+        return err_param(err, where, "%s must be an object, not %s", name, obj == NULL ? "missing" : json_kind(obj));
     }
     const json_t *v = json_object_get(obj, key);
     *ret = json_is_null(v) ? NULL : v;

@@ -23,6 +23,9 @@
 bool json_parse(const char *data, size_t len, json_t **ret_root, struct err *err);
 void json_free(json_t **root);
 
+/* "a string", "an array", … "null": for messages. */
+const char *json_kind(const json_t *value);
+
 bool json_need(const json_t *obj, const char *where, const char *key, struct err *err);
 bool json_get_string(const json_t *obj, const char *where, const char *key, const char **ret, struct err *err);
 bool json_get_bool(const json_t *obj, const char *where, const char *key, bool *ret, struct err *err);

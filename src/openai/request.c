@@ -7,26 +7,6 @@
 
 #include <inttypes.h>
 
-const char *request_type_name(const json_t *value)
-{
-    switch (json_typeof(value)) {
-    case JSON_OBJECT:
-        return "an object";
-    case JSON_ARRAY:
-        return "an array";
-    case JSON_STRING:
-        return "a string";
-    case JSON_INTEGER:
-    case JSON_REAL:
-        return "a number";
-    case JSON_TRUE:
-    case JSON_FALSE:
-        return "a boolean";
-    default:
-        return "null";
-    }
-}
-
 static bool request_model(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     const char *model = NULL;
@@ -54,7 +34,7 @@ static bool request_embedding(const json_t *body, struct arena *a, struct openai
 static bool request_body(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     if (!json_is_object(body))
-        return err_set(err, ERR_INVALID, "the body must be a JSON object, it is %s", request_type_name(body));
+        return err_set(err, ERR_INVALID, "the body must be a JSON object, it is %s", json_kind(body));
     if (!request_model(body, a, r, err) || !request_fields(body, a, r, err))
         return false;
     switch (r->kind) {

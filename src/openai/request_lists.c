@@ -10,7 +10,7 @@ static bool stop_add(const json_t *value, const char *path, struct arena *a, con
                      struct err *err)
 {
     if (!json_is_string(value))
-        return err_param(err, path, "`%s` must be a string (got %s)", path, request_type_name(value));
+        return err_param(err, path, "`%s` must be a string (got %s)", path, json_kind(value));
     size_t len = json_string_length(value);
     if (len > LIMIT_STOP_BYTES)
         return err_param(err, path, "`%s` has %zu bytes, at most %d are taken", path, len, (int)LIMIT_STOP_BYTES);
@@ -26,8 +26,7 @@ bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *
         return true;
     bool list = json_is_array(value);
     if (!list && !json_is_string(value))
-        return err_param(err, "stop", "`stop` must be a string or an array of strings (got %s)",
-                         request_type_name(value));
+        return err_param(err, "stop", "`stop` must be a string or an array of strings (got %s)", json_kind(value));
     size_t count = list ? json_array_size(value) : 1;
     if (count > LIMIT_STOP_STRINGS)
         return err_param(err, "stop", "`stop` has %zu entries, at most %d are taken", count, (int)LIMIT_STOP_STRINGS);

@@ -58,7 +58,7 @@ static bool part_add(const struct message *m, const json_t *part, size_t index, 
     const char *text = NULL;
     (void)text_format(where, sizeof where, "%s.content[%zu]", m->where, index);
     if (!json_is_object(part))
-        return err_param(err, where, "`%s` must be an object (got %s)", where, request_type_name(part));
+        return err_param(err, where, "`%s` must be an object (got %s)", where, json_kind(part));
     if (!json_need(part, where, "type", err) || !json_get_string(part, where, "type", &type, err))
         return false;
     bool refusal = type != NULL && strcmp(type, "refusal") == 0 && strcmp(m->role, "assistant") == 0;
@@ -90,8 +90,7 @@ static json_t *content_take(const struct message *m, struct err *err)
         return NULL;
     }
     if (!json_is_array(content)) {
-        err_param(err, path, "`%s` must be a string or an array of text parts (got %s)", path,
-                  request_type_name(content));
+        err_param(err, path, "`%s` must be a string or an array of text parts (got %s)", path, json_kind(content));
         return NULL;
     }
     if (json_array_size(content) == 0)
@@ -108,7 +107,7 @@ static bool message_add(struct message *m, json_t *list, struct err *err)
     const json_t *calls = NULL;
     const char *reasoning = NULL;
     if (!json_is_object(m->object))
-        return err_param(err, m->where, "`%s` must be an object (got %s)", m->where, request_type_name(m->object));
+        return err_param(err, m->where, "`%s` must be an object (got %s)", m->where, json_kind(m->object));
     if (!message_role(m, err) || !json_get_array(m->object, m->where, "tool_calls", SIZE_MAX, &calls, err) ||
         !json_get_string(m->object, m->where, "reasoning_content", &reasoning, err))
         return false;

@@ -18,7 +18,4 @@ bool request_messages(const json_t *body, struct arena *a, struct openai_request
 /* request_prompts.c: `key` is "prompt" or "input" */
 bool request_prompts(const json_t *body, const char *key, struct arena *a, struct openai_request *r, struct err *err);
 
-/* What a value is, for messages: "a number", "an object", … */
-const char *request_type_name(const json_t *value);
-
 #endif

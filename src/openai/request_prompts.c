@@ -22,7 +22,7 @@ static bool prompt_tokens(const struct prompt_reader *p, const json_t *row, cons
         const json_t *v = json_array_get(row, i);
         if (!json_is_integer(v))
             return err_param(err, path, "`%s[%zu]` must be a token id, as all of `%s` (got %s)", path, i, path,
-                             request_type_name(v));
+                             json_kind(v));
         json_int_t id = json_integer_value(v);
         if (id < 0 || id > INT32_MAX)
             return err_param(err, path, "`%s[%zu]` must be a token id, from 0 (got %" JSON_INTEGER_FORMAT ")", path, i,
@@ -40,8 +40,7 @@ static bool prompt_one(const struct prompt_reader *p, const json_t *value, const
     if (json_is_array(value))
         return prompt_tokens(p, value, path, ret, err);
     if (!json_is_string(value))
-        return err_param(err, path, "`%s` must be a string or an array of token ids (got %s)", path,
-                         request_type_name(value));
+        return err_param(err, path, "`%s` must be a string or an array of token ids (got %s)", path, json_kind(value));
     if (json_string_length(value) == 0 && !p->empty_text)
         return err_param(err, path, "`%s` is an empty string; it must hold text", path);
     ret->text = arena_strndup(p->arena, json_string_value(value), json_string_length(value));
