@@ -26,17 +26,18 @@ struct cli {
 int cli_main(int argc, char **argv);
 
 /* ---- cli/parse.c: arguments against a command's rows ---- */
-/* values has room for all flags. positional is filled in place. *ret_help: --help was given. */
-bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct flag_value *values,
-               const char **positional, int *ret_n, bool *ret_help, struct err *err);
-size_t command_flag_count(const struct command *c);
-const struct command *command_find(const char *name);
-/* The nearest name to a mistyped one, NULL if none is near. */
-const char *command_suggest(const char *name);
+/* Fills args (all but cli), which command_args_done frees. *ret_help: --help was given, or a sub command is needed and
+ * there is none; args->command and name are set then. */
+bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct command_args *args,
+               bool *ret_help, struct err *err);
+void command_args_done(struct command_args *args);
 
 /* ---- cli/help.c ---- */
 void help_all(const char *program);
-void help_command(const struct command *c, const char *program);
+/* `name`: as the user types it, with the program. */
+void help_command(const struct command *c, const char *name);
+/* " [OPTIONS] MODEL" behind a command's name; "" when it takes nothing. */
+void help_usage(const struct command *c, char *dst, size_t size);
 
 /* ---- cli/daemon_call.c: HTTP to the daemon ---- */
 /* Finds out where the daemon is (MODEL_RUNNER_HOST, the home's socket, port 12434); no call yet. */
