@@ -5,6 +5,8 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "daemon/daemon.h"
+#include "platform/file.h"
+#include "platform/process.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -34,7 +36,7 @@ bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err)
 {
     if (need == DAEMON_NONE)
         return true;
-    if (!cli_locate(cli, err))
+    if (!cli_watch_docker(err) || !cli_locate(cli, err))
         return false;
     if (need == DAEMON_START && !cli->named && !cli_reachable(cli))
         return cli_start_daemon(cli, err);
@@ -99,20 +101,33 @@ static int cli_dispatch(struct cli *cli, int argc, char **argv)
     return cli_run(cli, c, argc - 2, argv + 2);
 }
 
+/* $DOCKER_CONFIG, else ~/.docker; malloc'd. */
+static char *cli_docker_config(const char *flag)
+{
+    const char *dir = flag != NULL ? flag : process_env("DOCKER_CONFIG");
+    char path[4096];
+    if (dir != NULL)
+        return check_alloc(strdup(dir));
+    _cleanup_free_ char *home = file_home_dir();
+    text_format(path, sizeof path, "%s/.docker", home);
+    return check_alloc(strdup(path));
+}
+
 int cli_main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     struct cli cli = {.program = "tug", .interrupt_fd = -1};
+    const char *config = NULL;
     if (argc > 0 && plugin_called(argv[0])) {
         cli.program = "docker model";
-        if (argc > 1 && strcmp(argv[1], "docker-cli-plugin-metadata") == 0) {
-            plugin_metadata();
-            return 0;
-        }
-        argc = plugin_strip(argc, argv);
+        argc = plugin_strip(argc, argv, &config);
+        if (plugin_answer(argc, argv))
+            return fflush(stdout) == 0 ? 0 : 1;
     }
     cli.home = daemon_home_dir();
+    cli.docker_config = cli_docker_config(config);
     int code = cli_dispatch(&cli, argc, argv);
     free(cli.home);
+    free(cli.docker_config);
     return code;
 }

@@ -234,32 +234,16 @@ static void test_rows(void **state)
     rows_complete(command_table, true);
 }
 
-static void test_plugin_strip(void **state)
-{
-    (void)state;
-    char *direct[] = {"docker-model", "ls", "--json", NULL};
-    char *plugin[] = {"docker-model", "-D", "--context", "default", "--log-level=debug", "model", "ls", NULL};
-    unsetenv("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND");
-    assert_int_equal(plugin_strip(3, direct), 3);
-    assert_string_equal(direct[1], "ls");
-    setenv("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND", "docker", 1);
-    assert_int_equal(plugin_strip(7, plugin), 2);
-    assert_string_equal(plugin[1], "ls");
-    assert_null(plugin[2]);
-    char *help[] = {"docker-model", "help", "model", "pull", NULL};
-    assert_int_equal(plugin_strip(4, help), 3);
-    assert_string_equal(help[1], "help");
-    assert_string_equal(help[2], "pull");
-    unsetenv("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND");
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_parse),        cmocka_unit_test(test_values),
-        cmocka_unit_test(test_help_wins),    cmocka_unit_test(test_names),
-        cmocka_unit_test(test_rows),         cmocka_unit_test(test_plugin_strip),
-        cmocka_unit_test(test_sub_commands), cmocka_unit_test(test_parent_alone_is_help),
+        cmocka_unit_test(test_parse),
+        cmocka_unit_test(test_values),
+        cmocka_unit_test(test_help_wins),
+        cmocka_unit_test(test_names),
+        cmocka_unit_test(test_rows),
+        cmocka_unit_test(test_sub_commands),
+        cmocka_unit_test(test_parent_alone_is_help),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
