@@ -52,6 +52,19 @@ bool cli_locate(struct cli *cli, struct err *err)
     return true;
 }
 
+bool cli_external(struct cli *cli, const char *url, struct err *err)
+{
+    struct http_url parts;
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/')
+        n--;
+    if (!text_format(cli->base_url, sizeof cli->base_url, "%.*s", (int)n, url) || !http_url_parse(url, &parts, NULL))
+        return err_set(err, ERR_INVALID, "--openaiurl: %s is not an address such as http://HOST:PORT/v1", url);
+    cli->socket[0] = '\0';
+    cli->named = cli->external = true;
+    return true;
+}
+
 bool cli_reachable(struct cli *cli)
 {
     int fd = -1;
@@ -125,14 +138,16 @@ static bool call_unreachable(struct cli *cli, struct err *err)
 {
     char reason[ERR_TEXT_MAX];
     text_format(reason, sizeof reason, "%s", err->text);
+    if (cli->external)
+        return err_set(err, ERR_UNREACHABLE, "no answer from %s (%s); is --openaiurl right?", cli->base_url, reason);
     const char *way = cli->named ? "is MODEL_RUNNER_HOST right, and is it running?" : "start it with 'tug serve'";
     return err_set(err, ERR_UNREACHABLE, "cannot reach the daemon at %s (%s); %s",
                    cli->socket[0] != '\0' ? cli->socket : cli->base_url, reason, way);
 }
 
-bool cli_api_key_header(char *dst, size_t size)
+bool cli_api_key_header(const struct cli *cli, char *dst, size_t size)
 {
-    const char *key = process_env("TUG_API_KEY");
+    const char *key = process_env(cli->external ? "OPENAI_API_KEY" : "TUG_API_KEY");
     return key != NULL && text_format(dst, size, "Authorization: Bearer %s", key);
 }
 
@@ -162,7 +177,7 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
         all[n] = headers[n];
     if (body != NULL)
         all[n++] = "Content-Type: application/json";
-    if (cli_api_key_header(key, sizeof key))
+    if (cli_api_key_header(cli, key, sizeof key))
         all[n++] = key;
     if (!text_format(url, sizeof url, "%s%s", cli->base_url, path))
         return err_set(err, ERR_INVALID, "the name is too long");
