@@ -21,6 +21,7 @@ struct cli {
     char base_url[512];  /* "http://localhost:12434", no slash at the end */
     char socket[108];    /* unix socket to use instead of TCP, "" if none */
     bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
+    int64_t patience_ns; /* a daemon that takes longer has not answered; 0: wait */
     int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };
 
@@ -77,6 +78,10 @@ bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char
 /* cli/push.c; the daemon's final message goes to `said`, the bars to stdout. */
 bool cli_push(struct cli *cli, const char *model, FILE *said, struct err *err);
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err);
+
+/* ---- cli/complete.c ---- */
+/* argv: the words behind the program's name, the last one as far as it is typed. Prints; the exit code. */
+int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);
