@@ -80,6 +80,8 @@ static int cli_dispatch(struct cli *cli, int argc, char **argv)
     const char *first = argc > 1 ? argv[1] : "help";
     if (strcmp(first, "__docs") == 0)
         return cli_docs(argc - 2, argv + 2);
+    if (strcmp(first, "__complete") == 0 || strcmp(first, "__completeNoDesc") == 0)
+        return cli_complete(cli, strcmp(first, "__complete") == 0, argc - 2, argv + 2);
     if (strcmp(first, "--version") == 0)
         first = "version";
     bool help = strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0;

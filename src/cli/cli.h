@@ -22,6 +22,7 @@ struct cli {
     char socket[108];    /* unix socket to use instead of TCP, "" if none */
     bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
     bool external;       /* base_url is another OpenAI API (cli_external): its key is OPENAI_API_KEY, never ours */
+    int64_t patience_ns; /* a daemon that takes longer has not answered; 0: wait */
     int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };
 
@@ -84,6 +85,10 @@ bool cli_push(struct cli *cli, const char *model, FILE *said, struct err *err);
 /* True: the model is here, after a pull if need be; `out` gets the words and bars of that. */
 bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *err);
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err);
+
+/* ---- cli/complete.c ---- */
+/* argv: the words behind the program's name, the last one as far as it is typed. Prints; the exit code. */
+int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);

@@ -188,6 +188,8 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
                                   .body = body != NULL ? buf_str(body) : NULL,
                                   .body_len = body != NULL ? body->len : 0,
                                   .cancel_fd = cli->interrupt_fd,
+                                  .connect_timeout_ns = cli->patience_ns,
+                                  .stall_timeout_ns = cli->patience_ns,
                                   .user_agent = "docker-model-cli/v" TUG_VERSION " tug"};
     return cli_open_spec(cli, &spec, ret_call, err);
 }
