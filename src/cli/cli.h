@@ -17,6 +17,7 @@
 struct cli {
     const char *program; /* as the user types it: "tug" or "docker model" */
     char *home;          /* TUG_HOME */
+    char *docker_config; /* the folder of Docker's config.json: --config, DOCKER_CONFIG, ~/.docker */
     char base_url[512];  /* "http://localhost:12434", no slash at the end */
     char socket[108];    /* unix socket to use instead of TCP, "" if none */
     bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
@@ -26,17 +27,18 @@ struct cli {
 int cli_main(int argc, char **argv);
 
 /* ---- cli/parse.c: arguments against a command's rows ---- */
-/* values has room for all flags. positional is filled in place. *ret_help: --help was given. */
-bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct flag_value *values,
-               const char **positional, int *ret_n, bool *ret_help, struct err *err);
-size_t command_flag_count(const struct command *c);
-const struct command *command_find(const char *name);
-/* The nearest name to a mistyped one, NULL if none is near. */
-const char *command_suggest(const char *name);
+/* Fills args (all but cli), which command_args_done frees. *ret_help: --help was given, or a sub command is needed and
+ * there is none; args->command and name are set then. */
+bool cli_parse(const struct command *c, const char *program, int argc, char **argv, struct command_args *args,
+               bool *ret_help, struct err *err);
+void command_args_done(struct command_args *args);
 
 /* ---- cli/help.c ---- */
 void help_all(const char *program);
-void help_command(const struct command *c, const char *program);
+/* `name`: as the user types it, with the program. */
+void help_command(const struct command *c, const char *name);
+/* " [OPTIONS] MODEL" behind a command's name; "" when it takes nothing. */
+void help_usage(const struct command *c, char *dst, size_t size);
 
 /* ---- cli/daemon_call.c: HTTP to the daemon ---- */
 /* Finds out where the daemon is (MODEL_RUNNER_HOST, the home's socket, port 12434); no call yet. */
@@ -60,7 +62,9 @@ bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *l
 /* ---- cli/daemon_start.c ---- */
 bool cli_start_daemon(struct cli *cli, struct err *err);
 
-/* ---- cli/interrupt.c: Ctrl-C as an event ---- */
+/* ---- cli/interrupt.c: Ctrl-C, and the end of the docker command around us, as an event ---- */
+/* The end of the Docker CLI ends us too (exit 130), from now on; nothing happens when none has started us. */
+bool cli_watch_docker(struct err *err);
 /* From now on SIGINT closes interrupt_fd's peer instead of ending us; calling it again rearms. Threads made before keep
  * it. */
 bool cli_catch_interrupt(struct cli *cli, struct err *err);
@@ -79,9 +83,11 @@ int cli_docs(int argc, char **argv);
 
 /* ---- cli/plugin.c: `docker model` ---- */
 bool plugin_called(const char *argv0);
-void plugin_metadata(void);
-/* Cuts docker's global flags and the word `model` off the front; the new argc, argv[0] kept. */
-int plugin_strip(int argc, char **argv);
+/* Cuts docker's global flags and the word `model` off the front; the new argc, argv[0] kept. *ret_config: the value of
+ * --config, NULL: none. */
+int plugin_strip(int argc, char **argv, const char **ret_config);
+/* Answers the calls that are the Docker CLI's own: metadata, hooks. False: it is a command. */
+bool plugin_answer(int argc, char **argv);
 
 int cli_print_json(const json_t *json); /* 4 spaces, as Docker's tools do; 0 */
 
