@@ -44,6 +44,8 @@ void help_usage(const struct command *c, char *dst, size_t size);
 /* Finds out where the daemon is (MODEL_RUNNER_HOST, the home's socket, port 12434); no call yet. */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
+/* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
+bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 /* Opens a call; an answer of 400 and above becomes err with the daemon's own message. */
 bool cli_open(struct cli *cli, const char *method, const char *path, const char *const *headers, const struct buf *body,
               struct http_call **ret_call, struct err *err);

@@ -5,10 +5,12 @@
 
 extern const struct command command_run, command_pull, command_push, command_package, command_tag, command_list,
     command_inspect, command_rm, command_prune, command_df, command_ps, command_unload, command_status, command_version,
-    command_logs, command_serve;
+    command_logs, command_serve, command_configure, command_compose, command_show, command_purge, command_requests,
+    command_search;
 
 const struct command *const command_table[] = {
-    &command_run,     &command_pull,  &command_push,   &command_package, &command_tag, &command_list,
-    &command_inspect, &command_rm,    &command_prune,  &command_df,      &command_ps,  &command_unload,
-    &command_logs,    &command_serve, &command_status, &command_version, NULL,
+    &command_run,    &command_pull,    &command_push,    &command_package,   &command_tag,  &command_list,
+    &command_search, &command_inspect, &command_show,    &command_configure, &command_rm,   &command_prune,
+    &command_purge,  &command_df,      &command_ps,      &command_unload,    &command_logs, &command_requests,
+    &command_serve,  &command_status,  &command_version, &command_compose,   NULL,
 };
