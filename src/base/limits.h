@@ -43,6 +43,13 @@
     X(ENGINE_METRICS_BYTES, 1024 * 1024,               "the answer of an engine's /metrics")                       \
     X(METRIC_FAMILIES,      256,                       "metrics of all engines by name")                           \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
+    X(GRAMMAR_BYTES,        1024 * 1024,               "a grammar, also one made of a schema or of tools")         \
+    X(GRAMMAR_RULES,        65536,                     "rules of a grammar")                                       \
+    X(GRAMMAR_NODES,        1024 * 1024,               "places in a compiled grammar")                             \
+    X(GRAMMAR_DEPTH,        160,                       "groups within groups of a grammar")                        \
+    X(GRAMMAR_REPEAT,       100000,                    "repetitions of an item of a grammar")                      \
+    X(GRAMMAR_CALLS,        1024,                      "rules within rules while a text is matched")               \
+    X(GRAMMAR_PLACES,       2048,                      "places where an ambiguous grammar may be at once")         \
     X(ARENA_BYTES,          256 * 1024 * 1024,         "memory of one request's arena")
 /* clang-format on */
 
