@@ -28,6 +28,8 @@ bool request_flag(const struct http_request *req, const char *name, bool *ret, s
 bool request_object(const struct http_request *req, json_t **ret_object, struct err *err);
 /* store_find, whose error for a model that is not here says how to pull it. */
 bool request_model(struct http_request *req, const char *name, struct model *ret_model, struct err *err);
+/* Likewise, store_find_id. */
+bool request_model_id(struct http_request *req, const char *name, char ret_id[DIGEST_TEXT], struct err *err);
 /* The answer is what `write` makes; status 200 unless given. */
 void request_reply_json_status(struct http_request *req, int status,
                                void (*write)(struct json_out *j, const void *data), const void *data);

@@ -32,13 +32,13 @@ static int cli_fail(const struct command *c, const struct err *err)
     return err_exit_code(err->code);
 }
 
-static bool cli_need_daemon(struct cli *cli, const struct command *c, struct err *err)
+bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err)
 {
-    if (c->daemon == DAEMON_NONE)
+    if (need == DAEMON_NONE)
         return true;
     if (!cli_watch_docker(err) || !cli_locate(cli, err))
         return false;
-    if (c->daemon == DAEMON_START && !cli->named && !cli_reachable(cli))
+    if (need == DAEMON_START && !cli->named && !cli_reachable(cli))
         return cli_start_daemon(cli, err);
     return true;
 }
@@ -58,7 +58,7 @@ static int cli_run(struct cli *cli, const struct command *c, int argc, char **ar
     }
     c = args.command;
     int code = 0;
-    if (!cli_need_daemon(cli, c, &err) || !c->run(&args, &code, &err))
+    if (!cli_ready(cli, c->daemon, &err) || !c->run(&args, &code, &err))
         code = cli_fail(c, &err);
     if (fflush(stdout) != 0 && code == 0)
         code = 1; /* a full disk behind the pipe: the answer did not arrive */

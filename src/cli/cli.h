@@ -51,6 +51,8 @@ void help_usage(const struct command *c, char *dst, size_t size);
  */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
+/* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
+bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 
 /* ---- cli/daemon_call.c: HTTP to the daemon ---- */
 /* Opens a call; an answer of 400 and above becomes err with the daemon's own message. */

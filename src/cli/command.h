@@ -53,6 +53,7 @@ struct command_args {
     const char **argv;
     int n_rest; /* the words after `--`, of a command with `rest` */
     const char **rest;
+    bool dashed;               /* a `--` was there, even with no word after it */
     struct flag_value *values; /* parallel to command->flags; the parent's follow */
 };
 

@@ -251,6 +251,7 @@ static bool parse_words(struct parse *p, int argc, char **argv)
         int used = 1;
         if (strcmp(word, "--") == 0) {
             bool rest = args->command->rest;
+            args->dashed = true;
             while (++i < argc)
                 (rest ? args->rest : args->argv)[rest ? args->n_rest++ : args->argc++] = argv[i];
             break;

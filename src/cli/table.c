@@ -1,30 +1,40 @@
-/* cli/table.c: all commands, in the order of --help. Each is described in its own file. */
+/* cli/table.c: all commands, in the order of --help, one a line. Each is described in its own file. */
 #include "cli/command.h"
 
 #include <stddef.h>
 
-extern const struct command command_run, command_pull, command_push, command_package, command_tag, command_list,
-    command_inspect, command_rm, command_prune, command_df, command_ps, command_unload, command_status, command_version,
-    command_logs, command_serve, command_completion, command_context;
+/* clang-format off */
+#define COMMANDS(X) \
+    X(run)          \
+    X(pull)         \
+    X(push)         \
+    X(package)      \
+    X(tag)          \
+    X(list)         \
+    X(search)       \
+    X(inspect)      \
+    X(show)         \
+    X(configure)    \
+    X(rm)           \
+    X(prune)        \
+    X(purge)        \
+    X(df)           \
+    X(ps)           \
+    X(unload)       \
+    X(logs)         \
+    X(requests)     \
+    X(serve)        \
+    X(status)       \
+    X(version)      \
+    X(context)      \
+    X(completion)   \
+    X(compose)
+/* clang-format on */
 
-const struct command *const command_table[] = {
-    &command_run,
-    &command_pull,
-    &command_push,
-    &command_package,
-    &command_tag,
-    &command_list,
-    &command_inspect,
-    &command_rm,
-    &command_prune,
-    &command_df,
-    &command_ps,
-    &command_unload,
-    &command_logs,
-    &command_serve,
-    &command_status,
-    &command_version,
-    &command_context,
-    &command_completion,
-    NULL,
-};
+#define COMMAND_EXTERN(name) extern const struct command command_##name;
+COMMANDS(COMMAND_EXTERN)
+#undef COMMAND_EXTERN
+
+#define COMMAND_ROW(name) &command_##name,
+const struct command *const command_table[] = {COMMANDS(COMMAND_ROW) NULL};
+#undef COMMAND_ROW

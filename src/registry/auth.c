@@ -6,7 +6,7 @@
 #include "registry/registry_state.h"
 
 #include "base/cleanup.h"
-#include "registry/base64.h"
+#include "base/base64.h"
 
 #include <string.h>
 

@@ -9,7 +9,7 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/process.h"
-#include "registry/base64.h"
+#include "base/base64.h"
 #include "json/json_read.h"
 
 #include <stdlib.h>

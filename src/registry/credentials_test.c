@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "platform/file.h"
-#include "registry/base64.h"
+#include "base/base64.h"
 #include "registry/credentials.h"
 #include "json/json_read.h"
 

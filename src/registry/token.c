@@ -11,7 +11,7 @@
 #include "base/text.h"
 #include "platform/address.h"
 #include "platform/clock.h"
-#include "registry/base64.h"
+#include "base/base64.h"
 #include "json/json_read.h"
 
 #include <stdlib.h>
