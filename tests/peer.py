@@ -12,6 +12,7 @@ class Peer:
     def __init__(self, answers):
         self.answers = answers
         self.asked = []  # (method, path with query, body)
+        self.headers = []  # of each
         peer = self
 
         class Handler(http.server.BaseHTTPRequestHandler):
@@ -21,6 +22,7 @@ class Peer:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0))).decode()
                 request = (self.command, self.path, json.loads(body) if body else None)
                 peer.asked.append(request)
+                peer.headers.append(dict(self.headers))
                 fitting = [k for k in peer.answers if f"{self.command} {self.path}".startswith(k)]
                 value = peer.answers[max(fitting, key=len)] if fitting else (404, "not found")
                 if callable(value):

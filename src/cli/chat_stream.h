@@ -10,7 +10,7 @@
 
 #include "cli/cli.h"
 
-enum chat_piece { CHAT_PIECE_ANSWER, CHAT_PIECE_REASONING };
+enum chat_piece { CHAT_PIECE_ANSWER, CHAT_PIECE_REASONING, CHAT_PIECE_USAGE /* once, at the end, if it comes */ };
 
 struct chat_ask {
     const char *model;

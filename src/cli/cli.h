@@ -24,6 +24,7 @@ struct cli {
     char context[160];   /* the context that says it, "" if none does */
     char ca_cert[4096];  /* certificates to trust beside the system's, "" if none */
     bool tls_any;        /* accept any certificate */
+    bool external;       /* base_url is another OpenAI API (cli_external): its key is OPENAI_API_KEY, never ours */
     int64_t patience_ns; /* a daemon that takes longer has not answered; 0: wait */
     int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };
@@ -60,8 +61,10 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
               struct http_call **ret_call, struct err *err);
 /* The same for a call that needs more: an upload. */
 bool cli_open_spec(struct cli *cli, const struct http_call_spec *spec, struct http_call **ret_call, struct err *err);
-/* "Authorization: Bearer …" from TUG_API_KEY; false: none is set. */
-bool cli_api_key_header(char *dst, size_t size);
+/* "Authorization: Bearer …" from TUG_API_KEY, or the external API's key; false: none is set. */
+bool cli_api_key_header(const struct cli *cli, char *dst, size_t size);
+/* From now on calls go to this OpenAI-compatible API (--openaiurl) instead of the daemon. */
+bool cli_external(struct cli *cli, const char *url, struct err *err);
 bool cli_json(struct cli *cli, const char *method, const char *path, const struct buf *body, json_t **ret_json,
               struct err *err);
 /* A model's name as path: each character outside [A-Za-z0-9._:/@-] percent-encoded; false: too long. */
@@ -87,6 +90,8 @@ bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char
                   struct err *err);
 /* cli/push.c; the daemon's final message goes to `said`, the bars to stdout. */
 bool cli_push(struct cli *cli, const char *model, FILE *said, struct err *err);
+/* True: the model is here, after a pull if need be; `out` gets the words and bars of that. */
+bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *err);
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err);
 
 /* ---- cli/complete.c ---- */

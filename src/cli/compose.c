@@ -54,21 +54,12 @@ static ssize_t compose_stream_write(void *cookie, const char *text, size_t n)
 
 static bool compose_have_model(struct cli *cli, const char *model, struct err *err)
 {
-    char path[2048];
-    _cleanup_(json_free) json_t *answer = NULL;
-    if (!cli_path(path, sizeof path, "/models/", model, ""))
-        return err_set(err, ERR_INVALID, "the model's name is too long");
-    if (cli_json(cli, "GET", path, NULL, &answer, err))
-        return true;
-    if (err->code != ERR_NOT_FOUND)
-        return false;
-    *err = ERR_INIT;
     struct compose_stream stream = {.line = BUF_INIT(LIMIT_ERROR_BODY_BYTES / 2)};
     FILE *out = fopencookie(&stream, "w", (cookie_io_functions_t){.write = compose_stream_write});
     if (out == NULL)
         return err_set(err, ERR_INTERNAL, "no memory for the progress of the pull");
     setvbuf(out, NULL, _IOLBF, BUFSIZ);
-    bool ok = cli_pull(cli, model, out, err);
+    bool ok = cli_have_model(cli, model, out, err);
     fclose(out);
     buf_done(&stream.line);
     return ok || err_while(err, "Failed to pull model %s", model);

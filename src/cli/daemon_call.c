@@ -51,6 +51,8 @@ static const char *call_way(const struct cli *cli, char dst[256])
 {
     if (cli->context[0] != '\0')
         text_format(dst, 256, "is the context \"%s\" right?", cli->context);
+    else if (cli->external)
+        text_format(dst, 256, "is --openaiurl right?");
     else if (cli->named)
         text_format(dst, 256, "is MODEL_RUNNER_HOST right?");
     else
@@ -123,6 +125,8 @@ static bool call_unreachable(struct cli *cli, struct err *err)
             err, ERR_UNREACHABLE,
             "cannot reach the daemon at %s (%s); that is the context \"%s\": is it right, and is it running?", where,
             reason, cli->context);
+    if (cli->external)
+        return err_set(err, ERR_UNREACHABLE, "no answer from %s (%s); is --openaiurl right?", cli->base_url, reason);
     const char *way = cli->named ? "is MODEL_RUNNER_HOST right, and is it running?" : "start it with 'tug serve'";
     return err_set(err, ERR_UNREACHABLE, "cannot reach the daemon at %s (%s); %s", where, reason, way);
 }
@@ -141,9 +145,9 @@ static bool call_not_opened(struct cli *cli, struct err *err)
                    cli->socket[0] != '\0' ? cli->socket : cli->base_url, reason, call_way(cli, way));
 }
 
-bool cli_api_key_header(char *dst, size_t size)
+bool cli_api_key_header(const struct cli *cli, char *dst, size_t size)
 {
-    const char *key = process_env("TUG_API_KEY");
+    const char *key = process_env(cli->external ? "OPENAI_API_KEY" : "TUG_API_KEY");
     return key != NULL && text_format(dst, size, "Authorization: Bearer %s", key);
 }
 
@@ -177,7 +181,7 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
         all[n] = headers[n];
     if (body != NULL)
         all[n++] = "Content-Type: application/json";
-    if (cli_api_key_header(key, sizeof key))
+    if (cli_api_key_header(cli, key, sizeof key))
         all[n++] = key;
     if (!text_format(url, sizeof url, "%s%s", cli->base_url, path))
         return err_set(err, ERR_INVALID, "the name is too long");

@@ -101,6 +101,19 @@ bool cli_locate(struct cli *cli, struct err *err)
     return true;
 }
 
+bool cli_external(struct cli *cli, const char *url, struct err *err)
+{
+    struct http_url parts;
+    size_t n = strlen(url);
+    while (n > 0 && url[n - 1] == '/')
+        n--;
+    if (!text_format(cli->base_url, sizeof cli->base_url, "%.*s", (int)n, url) || !http_url_parse(url, &parts, NULL))
+        return err_set(err, ERR_INVALID, "--openaiurl: %s is not an address such as http://HOST:PORT/v1", url);
+    cli->socket[0] = '\0';
+    cli->named = cli->external = true;
+    return true;
+}
+
 bool cli_reachable(struct cli *cli)
 {
     int fd = -1;

@@ -27,7 +27,7 @@ static bool package_send(struct cli *cli, struct package *p, struct err *err)
     struct package_upload upload = {.package = p};
     char url[600], message[ERR_TEXT_MAX], key[512];
     const char *headers[6] = {"Accept: application/json", "Content-Type: application/x-tar"};
-    if (cli_api_key_header(key, sizeof key))
+    if (cli_api_key_header(cli, key, sizeof key))
         headers[2] = key;
     text_format(url, sizeof url, "%s/models/load", cli->base_url);
     struct http_call_spec spec = {.method = "POST",

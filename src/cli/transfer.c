@@ -85,6 +85,21 @@ bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char
     return true;
 }
 
+bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *err)
+{
+    char path[2048];
+    _cleanup_(json_free) json_t *answer = NULL;
+    if (!cli_path(path, sizeof path, "/models/", model, ""))
+        return err_set(err, ERR_INVALID, "the model's name is too long");
+    if (cli_json(cli, "GET", path, NULL, &answer, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    *err = ERR_INIT;
+    fprintf(out, "Unable to find model '%s' locally. Pulling from the server.\n", model);
+    return cli_pull(cli, model, out, err);
+}
+
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err)
 {
     _cleanup_(buf_done) struct buf body = BUF_INIT(4096);

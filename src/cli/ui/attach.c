@@ -18,7 +18,8 @@ struct attach {
     struct err *err;
 };
 
-/* A word at `at`: quoted or up to white space. Its length with the quotes; the path is in dst, "" when it is too long. */
+/* A word at `at`: quoted or up to white space. Its length with the quotes; the path is in dst, "" when it is too long.
+ */
 static size_t attach_word(const char *at, char dst[ATTACH_PATH_MAX], bool *ret_quoted)
 {
     const char *start = at, *end;
