@@ -28,6 +28,7 @@
     X(serve) \
     X(status) \
     X(version) \
+    X(context) \
     X(completion) \
     X(compose)
 /* clang-format on */
