@@ -7,22 +7,41 @@
 #include "base/limits.h"
 #include "engine/job.h"
 #include "engine/params.h"
+#include "json/json_read.h"
 
 #include <string.h>
 
 /* ---- the prompt ---- */
 
+/* The request's variables over those that the engine was started with. */
+static bool chat_kwargs(const struct job *job, const char **ret_kwargs, struct err *err)
+{
+    const char *mine = job->in.template_kwargs_json, *defaults = job->front->template_kwargs;
+    _cleanup_(json_free) json_t *all = NULL, *over = NULL;
+    *ret_kwargs = mine != NULL ? mine : defaults;
+    if (mine == NULL || defaults == NULL)
+        return true;
+    if (!json_parse(defaults, strlen(defaults), &all, err) || !json_parse(mine, strlen(mine), &over, err))
+        return false;
+    json_object_update(all, over);
+    _cleanup_free_ char *text = json_dumps(all, JSON_COMPACT);
+    *ret_kwargs = arena_strdup(&job->req->arena, check_alloc(text));
+    return true;
+}
+
 static bool chat_prompt(struct job *job, char **ret_stop_lines, struct err *err)
 {
     _cleanup_free_ char *prompt = NULL;
     char *stops = NULL;
+    const char *kwargs = NULL;
     char why[ERR_TEXT_MAX / 2] = "";
     int32_t *tokens = NULL;
     size_t n = 0;
     if (!front_messages_fit(job->front, job->in.messages_json, err))
         return false;
-    if (!chat_render(job->front->templates, job->in.messages_json, job->in.template_kwargs_json, &prompt, &stops, why,
-                     sizeof why))
+    if (!chat_kwargs(job, &kwargs, err))
+        return false;
+    if (!chat_render(job->front->templates, job->in.messages_json, kwargs, &prompt, &stops, why, sizeof why))
         return err_param(err, "messages", "the model's chat template refuses these messages: %s", why);
     *ret_stop_lines = stops;
     if (!front_tokenize(job->front, prompt, &tokens, &n, err))
@@ -70,7 +89,8 @@ static bool text_submit(struct job *job, struct err *err)
     for (size_t i = 0; job->in.kind == OPENAI_COMPLETION && i < job->in.n_prompts; i++)
         if (!completion_prompt(job, &job->in.prompts[i], err))
             return false;
-    return params_make(&job->in, model, stop_lines, &job->req->arena, &params, err) && job_submit(job, &params, err);
+    return params_make(&job->in, &job->front->defaults, model, stop_lines, &job->req->arena, &params, err) &&
+           job_submit(job, &params, err);
 }
 
 /* ---- one piece ---- */
