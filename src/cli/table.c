@@ -28,6 +28,7 @@
     X(status) \
     X(version) \
     X(context) \
+    X(plugin) \
     X(completion) \
     X(compose)
 /* clang-format on */
