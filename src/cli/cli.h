@@ -20,11 +20,11 @@ struct cli {
     char *docker_config; /* the folder of Docker's config.json: --config, DOCKER_CONFIG, ~/.docker */
     char base_url[512];  /* "http://localhost:12434", no slash at the end */
     char socket[108];    /* unix socket to use instead of TCP, "" if none */
+    bool external;       /* base_url is another OpenAI API (cli_external): its key is OPENAI_API_KEY, never ours */
     bool named;          /* MODEL_RUNNER_HOST or a context says where: never start one ourselves */
     char context[160];   /* the context that says it, "" if none does */
     char ca_cert[4096];  /* certificates to trust beside the system's, "" if none */
     bool tls_any;        /* accept any certificate */
-    bool external;       /* base_url is another OpenAI API (cli_external): its key is OPENAI_API_KEY, never ours */
     int64_t patience_ns; /* a daemon that takes longer has not answered; 0: wait */
     int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };

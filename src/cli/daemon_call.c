@@ -119,14 +119,14 @@ static bool call_unreachable(struct cli *cli, struct err *err)
 {
     char reason[ERR_TEXT_MAX];
     text_format(reason, sizeof reason, "%s", err->text);
+    if (cli->external)
+        return err_set(err, ERR_UNREACHABLE, "no answer from %s (%s); is --openaiurl right?", cli->base_url, reason);
     const char *where = cli->socket[0] != '\0' ? cli->socket : cli->base_url;
     if (cli->context[0] != '\0')
         return err_set(
             err, ERR_UNREACHABLE,
             "cannot reach the daemon at %s (%s); that is the context \"%s\": is it right, and is it running?", where,
             reason, cli->context);
-    if (cli->external)
-        return err_set(err, ERR_UNREACHABLE, "no answer from %s (%s); is --openaiurl right?", cli->base_url, reason);
     const char *way = cli->named ? "is MODEL_RUNNER_HOST right, and is it running?" : "start it with 'tug serve'";
     return err_set(err, ERR_UNREACHABLE, "cannot reach the daemon at %s (%s); %s", where, reason, way);
 }

@@ -93,11 +93,11 @@ bool cli_locate(struct cli *cli, struct err *err)
         return true;
     text_format(cli->base_url, sizeof cli->base_url, "%s", CLI_DEFAULT_HOST);
     int fd = -1;
-    if (!text_format(cli->socket, sizeof cli->socket, "%s/run/tug.sock", cli->home) ||
-        !socket_connect_unix(cli->socket, &fd, NULL))
-        cli->socket[0] = '\0';
-    else
+    bool fits = text_format(cli->socket, sizeof cli->socket, "%s/run/tug.sock", cli->home);
+    if (fits && socket_connect_unix(cli->socket, &fd, NULL))
         close(fd);
+    else if (!fits || process_env("TUG_HOME") == NULL) /* who names a home means it, not whoever has the port */
+        cli->socket[0] = '\0';
     return true;
 }
 
