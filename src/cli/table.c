@@ -29,6 +29,7 @@
     X(status) \
     X(version) \
     X(context) \
+    X(plugin) \
     X(completion) \
     X(compose)
 /* clang-format on */
