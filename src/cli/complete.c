@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/contexts.h"
 #include "oci/reference.h"
 #include "platform/clock.h"
 #include "json/json_read.h"
@@ -106,6 +107,20 @@ static void complete_models(const struct complete *c)
     }
 }
 
+static void complete_contexts(const struct complete *c)
+{
+    _cleanup_(json_free) json_t *root = NULL;
+    const char *name;
+    json_t *context;
+    if (!contexts_read(c->cli->docker_config, &root, NULL))
+        return;
+    complete_offer(c, CONTEXT_DEFAULT, "The daemon of this machine");
+    json_object_foreach(json_object_get(root, "contexts"), name, context)
+    {
+        complete_offer(c, name, json_string_value(json_object_get(context, "host")));
+    }
+}
+
 /* By the word that stands for it in help: "MODEL", "PATH", "[MODEL...]". */
 static void complete_kind(struct complete *c, const char *word, size_t len)
 {
@@ -119,6 +134,7 @@ static void complete_kind(struct complete *c, const char *word, size_t len)
         {"PATH", NULL, COMPLETE_DEFAULT},
         {"FILE", NULL, COMPLETE_DEFAULT},
         {"DIR", NULL, COMPLETE_DIRS},
+        {"CONTEXT", complete_contexts, COMPLETE_NO_FILES},
     };
     while (len > 0 && (*word == '[' || *word == '('))
         word++, len--;

@@ -213,7 +213,11 @@ static void rows_complete(const struct command *const *table, bool top)
     for (size_t i = 0; table[i] != NULL; i++) {
         const struct command *c = table[i];
         assert_non_null(c->summary);
-        assert_true(!top || c->hidden || c->group != NULL);
+        size_t group = 0;
+        while (top && help_groups[group] != NULL && (c->group == NULL || strcmp(help_groups[group], c->group) != 0))
+            group++;
+        if (top && !c->hidden && help_groups[group] == NULL)
+            fail_msg("%s has no group of `tug --help`", c->name);
         assert_true(c->run != NULL || c->sub != NULL);
         assert_non_null(c->args);
         if (c->sub != NULL)

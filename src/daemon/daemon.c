@@ -80,9 +80,14 @@ static const char *engine_path(struct daemon *d)
 {
     if (d->options->engine_path != NULL)
         return d->options->engine_path;
+    static const char *const places[] = {"tug-engine", "../lib/tug/tug-engine"}; /* built; installed */
     _cleanup_free_ char *folder = file_program_dir();
-    const char *beside = arena_printf(&d->arena, "%s/tug-engine", folder == NULL ? "." : folder);
-    return file_stat(beside).kind == FILE_KIND_FILE ? beside : "tug-engine";
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        const char *path = arena_printf(&d->arena, "%s/%s", folder, places[i]);
+        if (file_stat(path).kind == FILE_KIND_FILE)
+            return path;
+    }
+    return "tug-engine";
 }
 
 /* No reason not to start: models can be pulled and listed without it. */

@@ -47,7 +47,7 @@ struct daemon_options {
     uint64_t memory_bytes;   /* for all engines; 0: what the machine has, less a reserve */
     int64_t grace_ns;        /* what running requests get at the end */
     int64_t wait_ns;         /* how long a request waits for room in memory */
-    const char *engine_path; /* NULL: tug-engine beside this program, else in PATH */
+    const char *engine_path; /* NULL: tug-engine beside this program or in ../lib/tug, else in PATH */
     enum log_level log_level;
     int ready_fd; /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
 };
