@@ -32,6 +32,7 @@
     X(status) \
     X(version) \
     X(context) \
+    X(plugin) \
     X(completion) \
     X(compose)
 /* clang-format on */
