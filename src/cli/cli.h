@@ -73,6 +73,14 @@ bool cli_path(char *dst, size_t size, const char *before, const char *name, cons
 bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,
                    struct err *err);
 
+/* ---- cli/endpoint.c ---- */
+struct cli_endpoint {
+    char host[640], containers[640]; /* "http://127.0.0.1:12434", "http://172.17.0.1:12434" */
+    bool named;                      /* MODEL_RUNNER_HOST or a context said so: both are that */
+};
+/* Where no container can reach the daemon, `containers` is `host`; when Compose asks, that is ERR_UNREACHABLE. */
+bool cli_endpoint(struct cli *cli, struct cli_endpoint *ret, struct err *err);
+
 /* ---- cli/daemon_start.c ---- */
 bool cli_start_daemon(struct cli *cli, struct err *err);
 
