@@ -109,7 +109,7 @@ int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);
 
-/* ---- cli/plugin.c: `docker model` ---- */
+/* ---- cli/plugin_protocol.c: `docker model` ---- */
 bool plugin_called(const char *argv0);
 /* Cuts docker's global flags and the word `model` off the front; the new argc, argv[0] kept. *ret_config: the value of
  * --config, NULL: none. */

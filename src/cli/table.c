@@ -24,10 +24,12 @@
     X(unload) \
     X(logs) \
     X(requests) \
+    X(bench) \
     X(serve) \
     X(status) \
     X(version) \
     X(context) \
+    X(plugin) \
     X(completion) \
     X(compose)
 /* clang-format on */
