@@ -109,9 +109,11 @@ int cli_docs(int argc, char **argv)
                  {"limits", docs_limits},
                  {"errors", docs_errors},
                  {"settings", docs_settings}};
+    if (argc == 2 && strcmp(argv[0], "man") == 0)
+        return cli_docs_man(argv[1]);
     for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(argv[0], pages[i].name) == 0)
             return pages[i].print();
-    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors|settings\n");
+    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors|settings, or: tug __docs man DIR\n");
     return 1;
 }
