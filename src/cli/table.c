@@ -24,6 +24,7 @@
     X(unload) \
     X(logs) \
     X(requests) \
+    X(bench) \
     X(serve) \
     X(status) \
     X(version) \
