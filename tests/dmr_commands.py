@@ -38,7 +38,7 @@ COMMANDS = {
     "unload": ("MODEL", "--all --backend"),
     "version": ("", ""),
 }
-ALIASES = {"ls": "list", "config": "configure", "stop": "unload"}
+ALIASES = {"ls": "list", "stop": "unload"}
 
 
 def help_of(command):
