@@ -5,7 +5,7 @@ import subprocess
 
 import pytest
 
-from conftest import ROOT, TUG
+from conftest import BUILD, ROOT, TUG
 
 # command: (arguments as in the usage line, flags). What is left out on purpose is named in docs/commands.md.
 COMMANDS = {
@@ -74,6 +74,12 @@ def test_command(command):
 def test_aliases():
     for alias, command in ALIASES.items():
         assert help_of(alias).splitlines()[0] == help_of(command).splitlines()[0]
+
+
+def test_config_is_configure_under_docker():
+    """As `tug config` the word is free for the daemon's own settings."""
+    done = subprocess.run([BUILD / "docker-model", "config", "--help"], capture_output=True, text=True, timeout=20)
+    assert done.stdout.startswith("Usage:  docker model configure [OPTIONS] MODEL")
 
 
 def test_every_command_has_a_man_page(tmp_path):

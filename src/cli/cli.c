@@ -75,11 +75,18 @@ static int cli_unknown(const struct cli *cli, const char *name)
     return 1;
 }
 
+/* Docker Model Runner's `config` is configure; as `tug` the word is free for the daemon's own settings. */
+static const struct command *cli_find(const struct cli *cli, const char *name)
+{
+    bool configure = strcmp(name, "config") == 0 && strcmp(cli->program, "tug") != 0;
+    return command_find(configure ? "configure" : name);
+}
+
 /* `help`, `help COMMAND`, `help COMMAND SUB`. */
 static int cli_help(const struct cli *cli, int argc, char **argv)
 {
     char name[COMMAND_NAME_MAX];
-    const struct command *c = argc > 0 ? command_find(argv[0]) : NULL;
+    const struct command *c = argc > 0 ? cli_find(cli, argv[0]) : NULL;
     if (argc == 0) {
         help_all(cli->program);
         return 0;
@@ -103,7 +110,7 @@ static int cli_dispatch(struct cli *cli, int argc, char **argv)
         return cli_complete(cli, strcmp(first, "__complete") == 0, n, argv + 2);
     if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
         return cli_help(cli, n, argv + 2);
-    const struct command *c = command_find(strcmp(first, "--version") == 0 ? "version" : first);
+    const struct command *c = cli_find(cli, strcmp(first, "--version") == 0 ? "version" : first);
     return c == NULL ? cli_unknown(cli, first) : cli_run(cli, c, n, argv + 2);
 }
 
