@@ -12,8 +12,8 @@ from conftest import BUILD, MODEL, ROOT, TUG
 
 
 def test_help_of_every_command(loaded):
-    names = re.findall(r"^  (\w+) ", loaded.tug("--help").stdout, re.M)
-    assert {"run", "pull", "push", "package", "tag", "list", "inspect", "rm", "prune", "df", "ps", "unload", "logs", "serve", "status", "version"} == set(names)
+    names = re.findall(r"^  ([a-z-]+) ", loaded.tug("--help").stdout, re.M)
+    assert {"run", "pull", "push", "package", "tag", "list", "inspect", "rm", "prune", "df", "ps", "unload", "logs", "serve", "status", "version"} <= set(names)
     for name in names:
         out = loaded.tug(name, "--help").stdout
         assert out.startswith(f"Usage:  tug {name}"), out

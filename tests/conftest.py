@@ -18,6 +18,8 @@ import time
 
 import pytest
 
+from peer import Peer
+
 ROOT = pathlib.Path(__file__).resolve().parent.parent
 BUILD = pathlib.Path(os.environ.get("TUG_TEST_BUILD", ROOT / "build"))
 TUG = BUILD / "tug"
@@ -266,3 +268,23 @@ def registry(tmp_path_factory):
     r = Registry(tmp_path_factory.mktemp("registry"))
     yield r
     r.stop()
+
+
+@pytest.fixture
+def peer():
+    """A function that starts a Peer with the given answers; all are stopped at the end."""
+    made = []
+
+    def make(answers):
+        made.append(Peer(answers))
+        return made[-1]
+
+    yield make
+    for p in made:
+        p.stop()
+
+
+@pytest.fixture
+def cli(tmp_path):
+    """tug(...) without a daemon of its own: `env` says where to."""
+    return Daemon(tmp_path / "home", check=False)

@@ -14,7 +14,7 @@
 http_handler openai_chat, openai_completions, openai_embeddings;
 http_handler openai_models_list, openai_models_of, openai_models_one;
 http_handler models_list, models_create, models_load, models_inspect, models_remove, models_purge, models_prune;
-http_handler models_tag, models_push, models_export;
+http_handler models_tag, models_push, models_export, models_repackage;
 http_handler engines_ps, engines_df, engines_status, engines_unload;
 http_handler service_root, service_version, service_metrics, logs_get;
 
@@ -28,6 +28,8 @@ bool request_flag(const struct http_request *req, const char *name, bool *ret, s
 bool request_object(const struct http_request *req, json_t **ret_object, struct err *err);
 /* store_find, whose error for a model that is not here says how to pull it. */
 bool request_model(struct http_request *req, const char *name, struct model *ret_model, struct err *err);
+/* Likewise, store_find_id. */
+bool request_model_id(struct http_request *req, const char *name, char ret_id[DIGEST_TEXT], struct err *err);
 /* The answer is what `write` makes; status 200 unless given. */
 void request_reply_json_status(struct http_request *req, int status,
                                void (*write)(struct json_out *j, const void *data), const void *data);

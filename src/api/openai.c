@@ -16,9 +16,11 @@
 #include <string.h>
 
 struct relay {
-    struct backends *backends;
+    const struct api *api;
+    const char *as; /* how the request named the model */
     struct backend_use use;
     bool in_use;
+    struct http_pool *pool; /* the call's */
     struct http_call *call;
     struct http_request *req;
     char last;         /* the last byte that went out */
@@ -27,18 +29,18 @@ struct relay {
 
 /* ---- which model --------------------------------------------------------------------------------- */
 
-static bool same_model(struct http_request *req, const char *name, const char *other, const struct model *model)
+static bool same_model(struct http_request *req, const char *name, const char *other, const char *id)
 {
     const struct api *api = req->app;
     struct reference a, b;
-    struct model found;
+    char found[DIGEST_TEXT];
     if (reference_parse(name, &a, NULL) && reference_parse(other, &b, NULL) && strcmp(a.text, b.text) == 0)
         return true;
-    return store_find(api->store, other, &req->arena, &found, NULL) && strcmp(found.id, model->id) == 0;
+    return store_find_id(api->store, other, found, NULL) && strcmp(found, id) == 0;
 }
 
-/* The model of the path, else of the body; *ret_as is how it was named. */
-static bool openai_choose(struct http_request *req, const char **ret_as, struct model *ret_model, struct err *err)
+/* The id of the model of the path, else of the body; *ret_as is how it was named. */
+static bool openai_choose(struct http_request *req, const char **ret_as, char ret_id[DIGEST_TEXT], struct err *err)
 {
     _cleanup_(json_free) json_t *body = NULL;
     const char *in_path = req->params[0], *in_body = "";
@@ -47,12 +49,22 @@ static bool openai_choose(struct http_request *req, const char **ret_as, struct 
     if (in_path == NULL && in_body[0] == '\0')
         return err_param(err, "model", "model is required: a name that GET /v1/models lists");
     const char *as = in_path != NULL ? in_path : arena_strdup(&req->arena, in_body);
-    if (!request_model(req, as, ret_model, err))
+    if (!request_model_id(req, as, ret_id, err))
         return false;
-    if (in_path != NULL && in_body[0] != '\0' && !same_model(req, in_path, in_body, ret_model))
+    if (in_path != NULL && in_body[0] != '\0' && !same_model(req, in_path, in_body, ret_id))
         return err_param(err, "model", "the path names the model '%s', the body '%s'", in_path, in_body);
     *ret_as = as;
     return true;
+}
+
+/* An engine for the model; one that is loaded costs no look at the store's files. */
+static bool relay_use(struct relay *r, const char *id, enum backend_mode mode, struct err *err)
+{
+    struct model model;
+    r->in_use = backends_use_loaded(r->api->backends, id, &r->use) ||
+                (store_find(r->api->store, id, &r->req->arena, &model, err) &&
+                 backends_use(r->api->backends, &model, r->as, mode, r->req->client_fd, &r->use, err));
+    return r->in_use;
 }
 
 /* ---- the way back -------------------------------------------------------------------------------- */
@@ -61,8 +73,9 @@ static void relay_close(void *ctx)
 {
     struct relay *r = ctx;
     http_call_close(&r->call);
+    http_pools_put(r->api->upstreams, &r->pool);
     if (r->in_use)
-        backends_release(r->backends, &r->use);
+        backends_release(r->api->backends, &r->use);
     r->in_use = false;
 }
 
@@ -71,7 +84,7 @@ static void relay_explain(struct relay *r, struct err *err)
 {
     if (err->code == ERR_CANCELLED)
         return;
-    backends_explain(r->backends, &r->use, err);
+    backends_explain(r->api->backends, &r->use, err);
     log_warn("an engine broke off its answer", "id=%s model=%s why=%s", r->req->id, r->use.id, err->text);
 }
 
@@ -139,6 +152,8 @@ static bool relay_send(struct relay *r, const char *path, bool *ret_unsent, stru
     const struct http_request *req = r->req;
     const char *headers[] = {"Content-Type: application/json",
                              arena_printf(&r->req->arena, "X-Request-Id: %s", req->id), NULL};
+    if (r->pool == NULL)
+        r->pool = http_pools_take(r->api->upstreams);
     struct http_call_spec spec = {.method = "POST",
                                   .url = arena_printf(&r->req->arena, "http://localhost%s", path),
                                   .unix_socket = r->use.socket,
@@ -146,48 +161,43 @@ static bool relay_send(struct relay *r, const char *path, bool *ret_unsent, stru
                                   .body = req->body.data,
                                   .body_len = req->body.len,
                                   .cancel_fd = req->client_fd,
+                                  .pool = r->pool,
                                   .ret_unsent = ret_unsent};
     return http_call_open(&spec, &r->call, err);
 }
 
 /* An engine that had died before it saw the request is started again, once; one that dies on the request is an error.
  */
-static bool relay_reach(struct relay *r, const struct model *model, const char *as, enum backend_mode mode,
-                        const char *path, struct err *err)
+static bool relay_reach(struct relay *r, const char *id, enum backend_mode mode, const char *path, struct err *err)
 {
     bool unsent = false;
     if (relay_send(r, path, &unsent, err))
         return true;
-    if (!unsent || !backends_explain(r->backends, &r->use, err))
+    if (!unsent || !backends_explain(r->api->backends, &r->use, err))
         return false;
     relay_close(r);
     *err = ERR_INIT;
-    r->in_use = backends_use(r->backends, model, as, mode, r->req->client_fd, &r->use, err);
-    return r->in_use && relay_send(r, path, &unsent, err);
+    return relay_use(r, id, mode, err) && relay_send(r, path, &unsent, err);
 }
 
 static void openai_relay(struct http_request *req, const char *path, enum backend_mode mode)
 {
     const struct api *api = req->app;
-    const char *as = NULL;
     const char *preload = http_header(req, "X-Preload-Only");
     struct err err = ERR_INIT;
-    struct model model;
+    char id[DIGEST_TEXT];
     struct relay *r = arena_alloc(&req->arena, sizeof *r);
-    r->backends = api->backends;
-    r->req = req;
-    if (!openai_choose(req, &as, &model, &err) ||
-        !backends_use(r->backends, &model, as, mode, req->client_fd, &r->use, &err)) {
+    *r = (struct relay){.api = api, .req = req};
+    if (!openai_choose(req, &r->as, id, &err) || !relay_use(r, id, mode, &err)) {
         http_reply_error(req, &err);
         return;
     }
-    r->in_use = true;
     if (preload != NULL && text_equal_nocase(preload, "true")) {
         relay_close(r);
         http_reply(req, 200, NULL, NULL, 0);
         return;
     }
-    if (relay_reach(r, &model, as, mode, path, &err) && relay_answer(r, &err))
+    if (relay_reach(r, id, mode, path, &err) && relay_answer(r, &err))
         return;
     if (r->in_use)
         relay_explain(r, &err);

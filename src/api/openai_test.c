@@ -8,6 +8,7 @@
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "http/client/http_client.h"
 #include "http/server/http_test.h"
 
 static struct {
@@ -38,6 +39,12 @@ bool backends_use(struct backends *b, const struct model *m, const char *as, enu
         atomic_fetch_sub(&world.dead, 1);
     snprintf(ret_use->socket, sizeof ret_use->socket, "%s%s", world.engine.unix_path, dead ? "-gone" : "");
     return true;
+}
+
+bool backends_use_loaded(struct backends *b, const char *id, struct backend_use *ret_use)
+{
+    (void)b, (void)id, (void)ret_use;
+    return false; /* each use is counted above */
 }
 
 void backends_release(struct backends *b, struct backend_use *use)
@@ -141,7 +148,7 @@ static int set_up(void **state)
     testing_model(world.store->store, 1, 1000, "ai/smollm2", NULL);
     testing_model(world.store->store, 2, 1000, "ai/llama3.2:1B-Q8_0", NULL);
     testing_model(world.store->store, 3, 1000, "ai/broken", NULL);
-    world.api = (struct api){.store = world.store->store, .version = "1.1.0"};
+    world.api = (struct api){.store = world.store->store, .upstreams = http_pools_new(), .version = "1.1.0"};
     test_server_start(&world.engine, &(struct http_server_config){.routes = engine_routes, .max_body = 1 << 25});
     test_server_start(&world.daemon,
                       &(struct http_server_config){.routes = daemon_routes, .max_body = 1 << 25, .app = &world.api});
@@ -152,6 +159,7 @@ static int set_up(void **state)
 static int tear_down(void **state)
 {
     (void)state;
+    http_pools_free(&world.api.upstreams); /* before the servers count their descriptors */
     test_server_stop(&world.daemon, CLOCK_SECOND);
     test_server_stop(&world.engine, CLOCK_SECOND);
     testing_teardown((void **)&world.store);

@@ -31,14 +31,23 @@ bool request_object(const struct http_request *req, json_t **ret_object, struct 
     return true;
 }
 
-bool request_model(struct http_request *req, const char *name, struct model *ret_model, struct err *err)
+static bool model_missing(const char *name, struct err *err)
 {
-    const struct api *api = req->app;
-    if (store_find(api->store, name, &req->arena, ret_model, err))
-        return true;
     if (err->code == ERR_NOT_FOUND)
         err_set(err, ERR_NOT_FOUND, "model '%s' is not here; pull it with: tug pull %s", name, name);
     return false;
+}
+
+bool request_model(struct http_request *req, const char *name, struct model *ret_model, struct err *err)
+{
+    const struct api *api = req->app;
+    return store_find(api->store, name, &req->arena, ret_model, err) || model_missing(name, err);
+}
+
+bool request_model_id(struct http_request *req, const char *name, char ret_id[DIGEST_TEXT], struct err *err)
+{
+    const struct api *api = req->app;
+    return store_find_id(api->store, name, ret_id, err) || model_missing(name, err);
 }
 
 void request_reply_json_status(struct http_request *req, int status,

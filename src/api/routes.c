@@ -28,6 +28,7 @@ const struct http_route api_routes[] = {
     {HTTP_DELETE, "/models/purge",                             models_purge,       WRITE, NONE,   NULL,             "empty",            "Remove all models"},
     {HTTP_GET,    "/models/{name...}/export",                  models_export,      READ,  NONE,   NULL,             "tar",              "A model as a tar"},
     {HTTP_POST,   "/models/{name...}/tag",                     models_tag,         WRITE, NONE,   "?repo&tag",      "message, target",  "Give a model another name"},
+    {HTTP_POST,   "/models/{name...}/repackage",               models_repackage,   WRITE, JSON,   "target, context_size", "message, source, target", "A model under another name, with another context size"},
     {HTTP_POST,   "/models/{name...}/push",                    models_push,        WRITE, JSON,   "bearer-token",   "progress lines",   "Push a model to its registry"},
     {HTTP_GET,    "/models/{name...}",                         models_inspect,     READ,  NONE,   "?remote",        "model",            "One model, here or in its registry"},
     {HTTP_DELETE, "/models/{name...}",                         models_remove,      WRITE, NONE,   "?force",         "[Untagged|Deleted]", "Take a name away, and the model with its last one"},

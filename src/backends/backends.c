@@ -326,6 +326,19 @@ bool backends_use(struct backends *b, const struct model *m, const char *as, enu
     return ok;
 }
 
+bool backends_use_loaded(struct backends *b, const char *id, struct backend_use *ret_use)
+{
+    pthread_mutex_lock(&b->lock);
+    struct backend *be = backend_find(b, id);
+    bool ok = !b->ending && be != NULL && be->state == BACKEND_SERVING;
+    if (ok) {
+        backend_grant(be);
+        use_fill(be, ret_use);
+    }
+    pthread_mutex_unlock(&b->lock);
+    return ok;
+}
+
 void backends_release(struct backends *b, struct backend_use *use)
 {
     struct backend *be = use->backend;

@@ -72,6 +72,8 @@ void backends_stop(struct backends **b, int64_t deadline_ns);
  * ERR_UNAVAILABLE, ERR_CANCELLED. */
 bool backends_use(struct backends *b, const struct model *m, const char *as, enum backend_mode mode, int cancel_fd,
                   struct backend_use *ret_use, struct err *err);
+/* The short way when the model is loaded: takes it at once. False: it is not; then backends_use. */
+bool backends_use_loaded(struct backends *b, const char *id, struct backend_use *ret_use);
 void backends_release(struct backends *b, struct backend_use *use);
 /* After a broken exchange: did the engine die? Waits a moment for its end. True: ERR_ENGINE with its last words. */
 bool backends_explain(struct backends *b, const struct backend_use *use, struct err *err);

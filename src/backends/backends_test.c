@@ -25,6 +25,28 @@ static void test_first_request_starts_it(void **state)
     assert_true(info.unload_in_ns < 0);
 }
 
+static void test_loaded_is_taken_at_once(void **state)
+{
+    (void)state;
+    struct backends_options o = options();
+    struct backend_info info = {0};
+    struct backend_use two = {0};
+    const char *name = "ready-10";
+    struct model m = model_of(&name);
+    start(&o);
+    assert_false(backends_use_loaded(fix.b, m.id, &two)); /* nor does it load it */
+    assert_int_equal(state_of(name, &info), -1);
+    struct backend_use one = use_ok(name);
+    assert_true(backends_use_loaded(fix.b, m.id, &two));
+    assert_string_equal(one.socket, two.socket);
+    backends_release(fix.b, &one);
+    assert_int_equal(state_of(name, &info), BACKEND_IS_BUSY);
+    assert_int_equal(info.users, 1);
+    backends_release(fix.b, &two);
+    assert_int_equal(backends_unload(fix.b, m.id), 1);
+    assert_false(backends_use_loaded(fix.b, m.id, &two));
+}
+
 static void test_two_modes_one_engine(void **state)
 {
     (void)state;
@@ -312,6 +334,7 @@ int main(int argc, char **argv)
     FAKE_ENGINE_MAIN(argc, argv);
     const struct CMUnitTest tests[] = {
         TEST(test_first_request_starts_it),
+        TEST(test_loaded_is_taken_at_once),
         TEST(test_two_modes_one_engine),
         TEST(test_readiness_wakes_all),
         TEST(test_leaving_does_not_abort),

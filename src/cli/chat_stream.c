@@ -4,6 +4,7 @@
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
+#include "base/text.h"
 #include "cli/sse.h"
 #include "json/json_read.h"
 
@@ -27,6 +28,25 @@ static bool chat_body(const struct chat_ask *ask, struct buf *body, struct err *
         return err_set(err, ERR_TOO_LARGE, "the conversation is above %d bytes; start again with /clear",
                        LIMIT_REQUEST_BODY_BYTES);
     return true;
+}
+
+static const char *chat_path(const struct cli *cli)
+{
+    return cli->external ? "/chat/completions" : "/engines/v1/chat/completions";
+}
+
+static void chat_usage(struct chat_reading *r, const json_t *usage)
+{
+    char words[160];
+    if (!json_is_object(usage))
+        return;
+    json_int_t prompt = json_integer_value(json_object_get(usage, "prompt_tokens"));
+    json_int_t answer = json_integer_value(json_object_get(usage, "completion_tokens"));
+    if (r->ask->usage != NULL)
+        *r->ask->usage = (struct chat_usage){prompt, answer};
+    text_format(words, sizeof words, "Token usage: %lld prompt + %lld completion = %lld total", (long long)prompt,
+                (long long)answer, (long long)(prompt + answer));
+    r->ask->on_text(r->ask->ctx, CHAT_PIECE_USAGE, words);
 }
 
 static void chat_delta(struct chat_reading *r, const json_t *delta)
@@ -58,6 +78,7 @@ static bool chat_event(void *ctx, const char *data, size_t n, struct err *err)
                        message == NULL ? "the engine reported an error without a message" : message);
     }
     chat_delta(r, json_object_get(json_array_get(json_object_get(root, "choices"), 0), "delta"));
+    chat_usage(r, json_object_get(root, "usage"));
     return true;
 }
 
@@ -79,7 +100,7 @@ bool chat_stream(struct cli *cli, const struct chat_ask *ask, struct buf *answer
 {
     _cleanup_(buf_done) struct buf body = BUF_INIT(LIMIT_REQUEST_BODY_BYTES);
     struct http_call *call = NULL;
-    if (!chat_body(ask, &body, err) || !cli_open(cli, "POST", "/engines/v1/chat/completions", NULL, &body, &call, err))
+    if (!chat_body(ask, &body, err) || !cli_open(cli, "POST", chat_path(cli), NULL, &body, &call, err))
         return false;
     struct chat_reading r = {.ask = ask, .answer = answer};
     bool ok = chat_read(call, &r, err);

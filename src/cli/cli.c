@@ -3,7 +3,10 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "base/text.h"
 #include "daemon/daemon.h"
+#include "platform/file.h"
+#include "platform/process.h"
 
 #include <locale.h>
 #include <stdio.h>
@@ -15,15 +18,6 @@ int cli_print_json(const json_t *json)
     CHECK(text != NULL);
     puts(text);
     return 0;
-}
-
-const struct flag_value *command_flag(const struct command_args *args, const char *name)
-{
-    for (const struct flag *f = args->command->flags; f != NULL && f->name != NULL; f++)
-        if (strcmp(f->name, name) == 0)
-            return &args->values[f - args->command->flags];
-    CHECK(false && "a flag that has no row");
-    return NULL;
 }
 
 /* The edge: the one place where a command's error is shown. Ctrl-C says nothing. */
@@ -38,36 +32,33 @@ static int cli_fail(const struct command *c, const struct err *err)
     return err_exit_code(err->code);
 }
 
-static bool cli_need_daemon(struct cli *cli, const struct command *c, struct err *err)
+bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err)
 {
-    if (c->daemon == DAEMON_NONE)
+    if (need == DAEMON_NONE)
         return true;
-    if (!cli_locate(cli, err))
+    if (!cli_watch_docker(err) || !cli_locate(cli, err))
         return false;
-    if (c->daemon == DAEMON_START && !cli->named && !cli_reachable(cli))
+    if (need == DAEMON_START && !cli->named && !cli_reachable(cli))
         return cli_start_daemon(cli, err);
     return true;
 }
 
 static int cli_run(struct cli *cli, const struct command *c, int argc, char **argv)
 {
-    size_t n_flags = command_flag_count(c);
-    _cleanup_free_ struct flag_value *values = check_alloc(calloc(n_flags + 1, sizeof *values));
-    _cleanup_free_ const char **positional = check_alloc(calloc((size_t)argc + 1, sizeof *positional));
+    _cleanup_(command_args_done) struct command_args args = {.cli = cli};
     struct err err = ERR_INIT;
     bool help = false;
-    int n = 0;
-    if (!cli_parse(c, cli->program, argc, argv, values, positional, &n, &help, &err)) {
+    if (!cli_parse(c, cli->program, argc, argv, &args, &help, &err)) {
         fprintf(stderr, "%s\n", err.text);
         return err_exit_code(err.code);
     }
     if (help) {
-        help_command(c, cli->program);
+        help_command(args.command, args.name);
         return 0;
     }
-    struct command_args args = {.cli = cli, .command = c, .argc = n, .argv = positional, .values = values};
+    c = args.command;
     int code = 0;
-    if (!cli_need_daemon(cli, c, &err) || !c->run(&args, &code, &err))
+    if (!cli_ready(cli, c->daemon, &err) || !c->run(&args, &code, &err))
         code = cli_fail(c, &err);
     if (fflush(stdout) != 0 && code == 0)
         code = 1; /* a full disk behind the pipe: the answer did not arrive */
@@ -77,7 +68,7 @@ static int cli_run(struct cli *cli, const struct command *c, int argc, char **ar
 static int cli_unknown(const struct cli *cli, const char *name)
 {
     fprintf(stderr, "%s: '%s' is not a command.", cli->program, name);
-    const char *near = command_suggest(name);
+    const char *near = command_suggest(command_table, name);
     if (near != NULL)
         fprintf(stderr, " Did you mean '%s %s'?", cli->program, near);
     fprintf(stderr, "\nSee '%s --help'\n", cli->program);
@@ -89,6 +80,8 @@ static int cli_dispatch(struct cli *cli, int argc, char **argv)
     const char *first = argc > 1 ? argv[1] : "help";
     if (strcmp(first, "__docs") == 0)
         return cli_docs(argc - 2, argv + 2);
+    if (strcmp(first, "__complete") == 0 || strcmp(first, "__completeNoDesc") == 0)
+        return cli_complete(cli, strcmp(first, "__complete") == 0, argc - 2, argv + 2);
     if (strcmp(first, "--version") == 0)
         first = "version";
     bool help = strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0;
@@ -100,26 +93,43 @@ static int cli_dispatch(struct cli *cli, int argc, char **argv)
     if (c == NULL)
         return cli_unknown(cli, help ? argv[2] : first);
     if (help) {
-        help_command(c, cli->program);
+        char name[COMMAND_NAME_MAX];
+        const struct command *sub = c->sub == NULL || argc < 4 ? NULL : command_find_in(c->sub, argv[3]);
+        text_format(name, sizeof name, "%s %s%s%s", cli->program, c->name, sub != NULL ? " " : "",
+                    sub != NULL ? sub->name : "");
+        help_command(sub != NULL ? sub : c, name);
         return 0;
     }
     return cli_run(cli, c, argc - 2, argv + 2);
+}
+
+/* $DOCKER_CONFIG, else ~/.docker; malloc'd. */
+static char *cli_docker_config(const char *flag)
+{
+    const char *dir = flag != NULL ? flag : process_env("DOCKER_CONFIG");
+    char path[4096];
+    if (dir != NULL)
+        return check_alloc(strdup(dir));
+    _cleanup_free_ char *home = file_home_dir();
+    text_format(path, sizeof path, "%s/.docker", home);
+    return check_alloc(strdup(path));
 }
 
 int cli_main(int argc, char **argv)
 {
     setlocale(LC_CTYPE, "");
     struct cli cli = {.program = "tug", .interrupt_fd = -1};
+    const char *config = NULL;
     if (argc > 0 && plugin_called(argv[0])) {
         cli.program = "docker model";
-        if (argc > 1 && strcmp(argv[1], "docker-cli-plugin-metadata") == 0) {
-            plugin_metadata();
-            return 0;
-        }
-        argc = plugin_strip(argc, argv);
+        argc = plugin_strip(argc, argv, &config);
+        if (plugin_answer(argc, argv))
+            return fflush(stdout) == 0 ? 0 : 1;
     }
     cli.home = daemon_home_dir();
+    cli.docker_config = cli_docker_config(config);
     int code = cli_dispatch(&cli, argc, argv);
     free(cli.home);
+    free(cli.docker_config);
     return code;
 }

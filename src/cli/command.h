@@ -1,7 +1,9 @@
 /* cli/command: what a command is. One file per command, one row here per fact; cli/table.c lists them.
  *
- * --help, completion, man pages and docs/cli.md are made from these rows; parsing checks arity,
- * names, types and ranges before run() is called, so a command sees only valid input.
+ * --help, completion, man pages, docs/cli.md and docs/commands.md are made from these rows; parsing checks
+ * arity, names, types and ranges before run() is called, so a command sees only valid input.
+ * The words of `args` and `arg` say what completion offers: MODEL and SOURCE a model, CONTEXT a context,
+ * PATH and FILE a file, DIR a folder.
  */
 #ifndef TUG_CLI_COMMAND_H
 #define TUG_CLI_COMMAND_H
@@ -9,9 +11,10 @@
 #include "base/err.h"
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
-enum flag_kind { FLAG_NONE, FLAG_BOOL, FLAG_STRING, FLAG_INT, FLAG_DURATION, FLAG_LIST /* repeatable */ };
+enum flag_kind { FLAG_NONE, FLAG_BOOL, FLAG_STRING, FLAG_INT, FLAG_DURATION, FLAG_FLOAT, FLAG_LIST /* repeatable */ };
 
 struct flag {
     const char *name; /* without dashes */
@@ -19,10 +22,11 @@ struct flag {
     enum flag_kind kind;
     const char *arg;   /* name of the value in help: "PATH" */
     const char *value; /* default as text; NULL: none */
-    int64_t min, max;  /* FLAG_INT */
+    int64_t min, max;  /* FLAG_INT, FLAG_FLOAT; equal: any */
     const char *help;
     const char *choices; /* "a|b|c": only these; NULL: any */
     bool hidden;
+    bool persistent; /* of a command with sub commands: also taken after their names */
 };
 
 enum { FLAG_LIST_MAX = 64 };
@@ -31,18 +35,26 @@ struct flag_value {
     bool set;
     bool b;
     int64_t i; /* FLAG_INT; FLAG_DURATION in ns */
+    double f;  /* FLAG_FLOAT */
     const char *s;
     const char *list[FLAG_LIST_MAX + 1]; /* NULL-terminated */
 };
 
 struct cli; /* the process's context: the daemon's address, output streams; cli/cli.h */
 
+enum { COMMAND_NAME_MAX = 96 };
+
 struct command_args {
     struct cli *cli;
     const struct command *command;
-    int argc; /* positional arguments */
+    const struct command *parent; /* whose sub command it is; NULL: nobody's */
+    char name[COMMAND_NAME_MAX];  /* as the user types it: "docker model context create" */
+    int argc;                     /* positional arguments */
     const char **argv;
-    struct flag_value *values; /* parallel to command->flags */
+    int n_rest; /* the words after `--`, of a command with `rest` */
+    const char **rest;
+    bool dashed;               /* a `--` was there, even with no word after it */
+    struct flag_value *values; /* parallel to command->flags; the parent's follow */
 };
 
 /* What a command wants of the daemon before run() is called. */
@@ -65,12 +77,25 @@ struct command {
     const char *failure; /* what precedes an error: "Failed to pull model"; NULL: nothing */
     /* False: err is shown after `failure` and decides the exit code. *ret_exit is 0 before; may be set on true. */
     bool (*run)(struct command_args *args, int *ret_exit, struct err *err);
-    const char *group; /* heading in `tug --help` */
+    const char *group; /* heading in `tug --help`; of a sub command NULL */
     bool hidden;
+    const struct command *const *sub; /* NULL-terminated, one level. A first word that names one runs it; any other word
+                                         is an argument of ours, or an error when run is NULL */
+    bool rest;           /* words after `--` are uncounted and in args->rest; else they are arguments like others */
+    const char *choices; /* of the first argument: "bash|zsh|fish"; only these are taken */
+    const char *differs; /* from Docker Model Runner's command of this name, and why: docs/commands.md; NULL: nothing */
+    bool own;            /* Docker Model Runner has no such command */
 };
 
 extern const struct command *const command_table[]; /* NULL-terminated; cli/table.c */
 
-const struct flag_value *command_flag(const struct command_args *args, const char *name); /* CHECKs that it exists */
+/* The flag's value, of the command or of its parent; CHECKs that there is such a row. */
+const struct flag_value *command_flag(const struct command_args *args, const char *name);
+/* By name or alias in a NULL-terminated table; NULL: none. */
+const struct command *command_find_in(const struct command *const *table, const char *name);
+const struct command *command_find(const char *name); /* in command_table */
+/* The nearest name to a mistyped one, NULL if none is near. */
+const char *command_suggest(const struct command *const *table, const char *name);
+size_t command_flag_count(const struct command *c);
 
 #endif

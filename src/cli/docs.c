@@ -2,6 +2,7 @@
 #include "cli/cli.h"
 
 #include "base/limits.h"
+#include "base/text.h"
 #include "daemon/settings.h"
 
 #include <inttypes.h>
@@ -25,6 +26,21 @@ static void docs_flags(const struct command *c)
     }
 }
 
+static void docs_command(const struct command *c, const char *name)
+{
+    char usage[160];
+    help_usage(c, usage, sizeof usage);
+    printf("\n## tug %s\n\n%s.\n\n```\ntug %s%s\n```\n", name, c->summary, name, usage);
+    if (c->about != NULL)
+        printf("\n%s\n", c->about);
+    if (c->alias != NULL)
+        printf("\nAlias: `%s`.\n", c->alias);
+    if (c->flags != NULL)
+        docs_flags(c);
+    if (c->example != NULL)
+        printf("\nExample: `%s`\n", c->example);
+}
+
 static int docs_cli(void)
 {
     printf("# The command line\n\n<!-- made by `make docs` from the rows in src/cli; do not edit -->\n");
@@ -32,16 +48,13 @@ static int docs_cli(void)
         const struct command *c = command_table[i];
         if (c->hidden)
             continue;
-        printf("\n## tug %s\n\n%s.\n\n```\ntug %s%s%s%s\n```\n", c->name, c->summary, c->name,
-               c->flags != NULL ? " [OPTIONS]" : "", c->args[0] != '\0' ? " " : "", c->args);
-        if (c->about != NULL)
-            printf("\n%s\n", c->about);
-        if (c->alias != NULL)
-            printf("\nAlias: `%s`.\n", c->alias);
-        if (c->flags != NULL)
-            docs_flags(c);
-        if (c->example != NULL)
-            printf("\nExample: `%s`\n", c->example);
+        docs_command(c, c->name);
+        for (size_t k = 0; c->sub != NULL && c->sub[k] != NULL; k++) {
+            char name[COMMAND_NAME_MAX];
+            text_format(name, sizeof name, "%s %s", c->name, c->sub[k]->name);
+            if (!c->sub[k]->hidden)
+                docs_command(c->sub[k], name);
+        }
     }
     return 0;
 }

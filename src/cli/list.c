@@ -36,6 +36,16 @@ static int list_compare(const void *a, const void *b)
     return strcasecmp(x->name + nx, y->name + ny);
 }
 
+static void list_created(const json_t *model, char dst[64])
+{
+    char ago[TEXT_SHORT_MAX];
+    int64_t then_s = json_integer_value(json_object_get(model, "created"));
+    if (then_s <= 0 || then_s > INT64_MAX / CLOCK_SECOND)
+        return;
+    text_human_duration(ago, clock_wall_ns() - then_s * CLOCK_SECOND);
+    text_format(dst, 64, "%s ago", ago);
+}
+
 static void list_context(const json_t *config, char dst[TEXT_SHORT_MAX])
 {
     const json_t *size = json_object_get(config, "context_size");
@@ -49,19 +59,17 @@ static void list_context(const json_t *config, char dst[TEXT_SHORT_MAX])
 static void list_row(struct table *t, const struct list_row *row)
 {
     const json_t *config = json_object_get(row->model, "config");
-    char id[16], created[64], context[TEXT_SHORT_MAX], ago[TEXT_SHORT_MAX];
+    char id[16], created[64] = "", context[TEXT_SHORT_MAX];
     const char *full = list_text(row->model, "id");
     text_format(id, sizeof id, "%.12s", text_starts(full, "sha256:") ? full + 7 : full);
-    int64_t then_s = json_integer_value(json_object_get(row->model, "created"));
-    text_human_duration(ago, clock_wall_ns() - then_s * CLOCK_SECOND);
-    text_format(created, sizeof created, "%s ago", ago);
+    list_created(row->model, created);
     list_context(config, context);
     const char *cells[] = {row->name,
                            list_text(config, "parameters"),
                            list_text(config, "quantization"),
                            list_text(config, "architecture"),
                            id,
-                           then_s == 0 ? "" : created,
+                           created,
                            context,
                            list_text(config, "size")};
     table_row(t, cells);
@@ -145,16 +153,59 @@ static void list_json(json_t *models, const char *filter)
     cli_print_json(models);
 }
 
+static int list_compare_ids(const void *a, const void *b)
+{
+    return strcasecmp(list_text(*(json_t *const *)a, "id"), list_text(*(json_t *const *)b, "id"));
+}
+
+/* What another API has: names, and when it says so, their age. */
+static void list_external_table(const json_t *data)
+{
+    static const char *const header[] = {"MODEL NAME", "CREATED"};
+    struct arena arena = ARENA_INIT;
+    struct table t = {.header = header, .n_columns = 2, .arena = &arena};
+    size_t n = json_array_size(data), i;
+    json_t **sorted = arena_array(&arena, n + 1, sizeof *sorted);
+    for (i = 0; i < n; i++)
+        sorted[i] = json_array_get(data, i);
+    qsort(sorted, n, sizeof *sorted, list_compare_ids);
+    for (i = 0; i < n; i++) {
+        char created[64] = "";
+        list_created(sorted[i], created);
+        const char *cells[] = {list_text(sorted[i], "id"), created};
+        table_row(&t, cells);
+    }
+    table_print(&t);
+    arena_done(&arena);
+}
+
+static bool list_external(struct command_args *args, struct err *err)
+{
+    _cleanup_(json_free) json_t *answer = NULL;
+    if (!cli_external(args->cli, command_flag(args, "openaiurl")->s, err) ||
+        !cli_json(args->cli, "GET", "/models", NULL, &answer, err))
+        return false;
+    if (command_flag(args, "json")->b || command_flag(args, "openai")->b)
+        cli_print_json(answer);
+    else
+        list_external_table(json_object_get(answer, "data"));
+    return true;
+}
+
 static bool list_run(struct command_args *args, int *ret_exit, struct err *err)
 {
     (void)ret_exit;
     bool openai = command_flag(args, "openai")->b;
     bool quiet = command_flag(args, "quiet")->b;
+    bool external = command_flag(args, "openaiurl")->set;
     const char *filter = args->argc > 0 ? args->argv[0] : NULL;
     _cleanup_(json_free) json_t *models = NULL;
-    if (quiet && openai)
+    if (quiet && (openai || external))
         return err_set(err, ERR_INVALID, "--quiet flag cannot be used with --openai flag or OpenAI backend");
-    if (!cli_json(args->cli, "GET", openai ? "/engines/v1/models" : "/models", NULL, &models, err))
+    if (external)
+        return list_external(args, err);
+    if (!cli_ready(args->cli, DAEMON_START, err) ||
+        !cli_json(args->cli, "GET", openai ? "/engines/v1/models" : "/models", NULL, &models, err))
         return false;
     if (openai)
         cli_print_json(models);
@@ -171,6 +222,10 @@ static const struct flag list_flags[] = {
     {.name = "json", .kind = FLAG_BOOL, .help = "Print what the API answers"},
     {.name = "openai", .kind = FLAG_BOOL, .help = "Print the list in OpenAI's form"},
     {.name = "quiet", .letter = 'q', .kind = FLAG_BOOL, .help = "Only model ids"},
+    {.name = "openaiurl",
+     .kind = FLAG_STRING,
+     .arg = "URL",
+     .help = "List this OpenAI-compatible API instead; its key is OPENAI_API_KEY"},
     {0},
 };
 
@@ -184,7 +239,9 @@ const struct command command_list = {
     .flags = list_flags,
     .route = "GET /models",
     .group = "Manage models",
-    .daemon = DAEMON_START,
+    .daemon = DAEMON_NONE, /* as --openaiurl says */
     .failure = "Failed to list models",
+    .differs = "MODEL is compared after both names are completed, so that `ls smollm2` finds what was pulled as "
+               "`ai/smollm2`; a filter without a match prints `[]` with --json.",
     .run = list_run,
 };

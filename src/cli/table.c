@@ -3,12 +3,39 @@
 
 #include <stddef.h>
 
-extern const struct command command_run, command_pull, command_push, command_package, command_tag, command_list,
-    command_inspect, command_rm, command_prune, command_df, command_ps, command_unload, command_status, command_version,
-    command_logs, command_serve;
+/* clang-format off */
+/* One a line: neighbours in the table are added by different hands. */
+#define COMMANDS(X) \
+    X(run) \
+    X(pull) \
+    X(push) \
+    X(package) \
+    X(tag) \
+    X(search) \
+    X(list) \
+    X(inspect) \
+    X(show) \
+    X(configure) \
+    X(rm) \
+    X(prune) \
+    X(purge) \
+    X(df) \
+    X(ps) \
+    X(unload) \
+    X(logs) \
+    X(requests) \
+    X(bench) \
+    X(serve) \
+    X(status) \
+    X(version) \
+    X(context) \
+    X(plugin) \
+    X(completion) \
+    X(compose)
+/* clang-format on */
 
-const struct command *const command_table[] = {
-    &command_run,     &command_pull,  &command_push,   &command_package, &command_tag, &command_list,
-    &command_inspect, &command_rm,    &command_prune,  &command_df,      &command_ps,  &command_unload,
-    &command_logs,    &command_serve, &command_status, &command_version, NULL,
-};
+#define COMMAND_DECLARE(name) extern const struct command command_##name;
+COMMANDS(COMMAND_DECLARE)
+
+#define COMMAND_ROW(name) &command_##name,
+const struct command *const command_table[] = {COMMANDS(COMMAND_ROW) NULL};

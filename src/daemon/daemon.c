@@ -20,6 +20,7 @@
 #include "base/limits.h"
 #include "daemon/daemon_parts.h"
 #include "distribution/distribution.h"
+#include "http/client/http_client.h"
 #include "http/server/http_server.h"
 #include "platform/clock.h"
 #include "platform/file.h"
@@ -51,6 +52,7 @@ struct daemon {
     struct distribution *distribution;
     struct backends *backends;
     struct http_server *server;
+    struct http_pools *upstreams;
     struct api api;
 };
 
@@ -116,10 +118,12 @@ static bool start_backends(struct daemon *d, struct err *err)
 static bool start_server(struct daemon *d, struct err *err)
 {
     const struct daemon_options *o = d->options;
+    d->upstreams = http_pools_new();
     d->api = (struct api){
         .store = d->store,
         .backends = d->backends,
         .distribution = d->distribution,
+        .upstreams = d->upstreams,
         .logs = d->logs,
         .engine_log_dir = d->home.logs,
         .version = TUG_VERSION,
@@ -179,6 +183,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
         http_server_stop(d->server, clock_after_ns(grace_ns));
         d->server = NULL;
     }
+    http_pools_free(&d->upstreams);
     distribution_stop(&d->distribution);
     backends_stop(&d->backends, clock_now_ns() + ENGINES_END_NS);
     store_close(&d->store);

@@ -81,6 +81,11 @@ ssize_t export_read(struct export_tar *x, void *dst, size_t max, struct err *err
 uint64_t export_bytes(const struct export_tar *x); /* the length of the whole, for Content-Length */
 void export_end(struct export_tar **x);
 
+/* `target` becomes `source` with this context size (0: as it is); no layer is copied. ModelPack has no field for it:
+ * ERR_INVALID. */
+bool distribution_repackage(struct store *s, const struct model *source, int64_t context_size,
+                            const struct reference *target, char ret_id[DIGEST_TEXT], struct err *err);
+
 /* A package made from files: equal contents, names and options give an equal id (no times; SOURCE_DATE_EPOCH, when
  * set, becomes the date of creation). The files are hashed once and read again for the archive (the CLI runs this on
  * its own machine and streams the tar to the daemon). */

@@ -34,6 +34,16 @@ bool socket_unix_address(const char *path, struct sockaddr_un *ret_address, stru
     return true;
 }
 
+/* Linux's abstract names (@NAME): the bytes after a NUL, without one at the end. The size of the address. */
+static socklen_t socket_abstract(struct sockaddr_un *address)
+{
+    if (address->sun_path[0] != '@')
+        return sizeof *address;
+    socklen_t size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(address->sun_path));
+    address->sun_path[0] = '\0';
+    return size;
+}
+
 static bool unreachable(struct err *err, int reason, const char *what)
 {
     err_errno(err, reason, "cannot reach %s", what);
@@ -50,12 +60,13 @@ bool socket_connect_unix(const char *path, int *ret_fd, struct err *err)
     int rc;
     if (!socket_unix_address(path, &address, err))
         return false;
+    socklen_t size = socket_abstract(&address);
     _cleanup_(file_close) int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_errno(err, errno, "making a socket");
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
     do
-        rc = connect(fd, (const struct sockaddr *)&address, sizeof address);
+        rc = connect(fd, (const struct sockaddr *)&address, size);
     while (rc < 0 && errno == EINTR);
     if (rc < 0)
         return unreachable(err, errno, path);
@@ -344,11 +355,7 @@ bool socket_send_datagram(const char *path, const void *data, size_t n, struct e
     struct sockaddr_un address;
     if (!socket_unix_address(path, &address, err))
         return false;
-    socklen_t size = sizeof address;
-    if (path[0] == '@') { /* the name is the bytes after a NUL, without one at its end */
-        address.sun_path[0] = '\0';
-        size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + strlen(path));
-    }
+    socklen_t size = socket_abstract(&address);
     _cleanup_(file_close) int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return err_errno(err, errno, "making a socket");

@@ -12,6 +12,7 @@
 bool socket_listen_tcp(const char *host_port, int *ret_fd, struct err *err);
 /* Mode 0600. A dead socket file (nobody accepts) is replaced, a live one is ERR_CONFLICT. */
 bool socket_listen_unix(const char *path, int *ret_fd, struct err *err);
+/* A path that begins with @ is in Linux's abstract names. */
 bool socket_connect_unix(const char *path, int *ret_fd, struct err *err);
 /* ERR_UNREACHABLE when nobody answers within timeout_ns. */
 bool socket_connect_tcp(const char *host, uint16_t port, int64_t timeout_ns, int *ret_fd, struct err *err);

@@ -5,12 +5,17 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "platform/clock.h"
 #include "platform/file.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
 enum { UPDATE_TRIES = 10 };
+
+/* The coarsest time stamp of a file system that one meets (FAT aside). */
+#define INDEX_TICK_NS (20 * CLOCK_MS)
 
 void index_done(struct index *x)
 {
@@ -50,6 +55,63 @@ bool index_read(struct store *s, struct index *ret, struct err *err)
         return err == NULL ? false : (err->code = ERR_INTERNAL, false);
     }
     return true;
+}
+
+/* ---- the cache ---------------------------------------------------------------------------------- */
+
+struct index_cache {
+    pthread_mutex_t lock;
+    struct file_info seen; /* kind FILE_KIND_NONE: nothing is cached */
+    struct index x;
+};
+
+static bool same_file(struct file_info a, struct file_info b)
+{
+    return a.kind == b.kind && a.inode == b.inode && a.size == b.size && a.mtime_ns == b.mtime_ns;
+}
+
+struct index_cache *index_cache_new(void)
+{
+    struct index_cache *c = check_alloc(calloc(1, sizeof *c));
+    pthread_mutex_init(&c->lock, NULL);
+    return c;
+}
+
+void index_cache_free(struct index_cache **cache)
+{
+    struct index_cache *c = *cache;
+    if (c == NULL)
+        return;
+    index_done(&c->x);
+    pthread_mutex_destroy(&c->lock);
+    free(c);
+    *cache = NULL;
+}
+
+/* The file is looked at before it is read: one that is replaced in between is read again the next time. A clock tick is
+ * longer than a write, so a file that was changed just now is not trusted to show its next change by its time. */
+static bool index_cache_fill(struct store *s, struct index_cache *c, struct err *err)
+{
+    _cleanup_free_ char *path = store_path(s, "index.json");
+    struct file_info now = file_stat(path);
+    if (now.kind != FILE_KIND_NONE && same_file(now, c->seen) && c->x.root != NULL)
+        return true;
+    struct index fresh = INDEX_INIT;
+    if (!index_read(s, &fresh, err))
+        return false;
+    index_done(&c->x);
+    c->x = fresh;
+    c->seen = clock_wall_ns() - now.mtime_ns > INDEX_TICK_NS ? now : (struct file_info){.kind = FILE_KIND_NONE};
+    return true;
+}
+
+bool index_find(struct store *s, const char *text, struct index_match *ret, struct err *err)
+{
+    struct index_cache *c = s->index_cache;
+    pthread_mutex_lock(&c->lock);
+    bool ok = index_cache_fill(s, c, err) && index_resolve(&c->x, text, ret, err);
+    pthread_mutex_unlock(&c->lock);
+    return ok;
 }
 
 size_t index_count(const struct index *x) { return json_array_size(x->manifests); }
@@ -232,11 +294,6 @@ bool index_resolve(const struct index *x, const char *text, struct index_match *
         return true;
     }
     return id_form ? err_set(err, no_id.code, "%s", no_id.text) : false;
-}
-
-static bool same_file(struct file_info a, struct file_info b)
-{
-    return a.kind == b.kind && a.inode == b.inode && a.size == b.size && a.mtime_ns == b.mtime_ns;
 }
 
 /* *ret_done: false when a foreign writer changed index.json after `seen`. It takes no lock, so a write of its between

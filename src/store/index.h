@@ -26,6 +26,10 @@ bool index_parse(const char *data, size_t n, struct index *ret, struct err *err)
 bool index_read(struct store *s, struct index *ret, struct err *err);
 void index_done(struct index *x);
 
+/* The last index.json that was read, for as long as the file is the same. Any thread. */
+struct index_cache *index_cache_new(void);
+void index_cache_free(struct index_cache **cache);
+
 size_t index_count(const struct index *x);
 bool index_get(const struct index *x, size_t i, struct index_entry *ret); /* false: not an entry that we understand */
 void index_drop(struct index *x, size_t i);
@@ -40,6 +44,9 @@ struct index_match {
     char name[512]; /* the name that was meant; "" when it was an id */
 };
 bool index_resolve(const struct index *x, const char *text, struct index_match *ret, struct err *err);
+
+/* index_resolve on the cached index. */
+bool index_find(struct store *s, const char *text, struct index_match *ret, struct err *err);
 
 /* Reads, changes, writes; the store lock is held. `change` is called again when a foreign writer was faster, and its
  * false ends it without writing. */

@@ -99,6 +99,7 @@ bool store_open(const char *root, struct store **ret_store, struct err *err)
     struct store *s = check_alloc(calloc(1, sizeof *s));
     s->root = check_alloc(strndup(root, n));
     pthread_mutex_init(&s->pins_lock, NULL);
+    s->index_cache = index_cache_new();
     if (!layout_make(s, err)) {
         store_close(&s);
         return err_while(err, "opening the model store %.*s", (int)n, root);
@@ -113,6 +114,7 @@ void store_close(struct store **store)
     if (s == NULL)
         return;
     pthread_mutex_destroy(&s->pins_lock);
+    index_cache_free(&s->index_cache);
     free(s->pins);
     free(s->root);
     free(s);

@@ -15,8 +15,11 @@ struct store_pin_count {
     unsigned count;
 };
 
+struct index_cache; /* index.h */
+
 struct store {
     char *root;
+    struct index_cache *index_cache;
     pthread_mutex_t pins_lock; /* pins, n_pins; nothing is called under it */
     struct store_pin_count *pins;
     size_t n_pins;

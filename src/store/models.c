@@ -65,6 +65,15 @@ bool store_find(struct store *s, const char *text, struct arena *a, struct model
            model_load(s, &x, match.id, a, ret_model, err);
 }
 
+bool store_find_id(struct store *s, const char *text, char ret_id[DIGEST_TEXT], struct err *err)
+{
+    struct index_match match;
+    if (!index_find(s, text, &match, err))
+        return false;
+    memcpy(ret_id, match.id, DIGEST_TEXT);
+    return true;
+}
+
 static int model_compare(const void *a, const void *b)
 {
     const struct model *x = a, *y = b;

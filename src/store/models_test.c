@@ -64,6 +64,33 @@ static void found_by_every_name(void **state)
     }
 }
 
+/* index.json is remembered, and yet each change counts at once, another process's too. */
+static void ids_follow_every_change(void **state)
+{
+    struct testing *t = *state;
+    struct store *other = NULL;
+    char first[DIGEST_TEXT], second[DIGEST_TEXT], got[DIGEST_TEXT];
+    must(store_open(t->root, &other, &testing_err));
+    testing_model(t->store, 1, GGUF_BYTES, "ai/a", first);
+    testing_model(t->store, 2, GGUF_BYTES, "ai/b", second);
+    assert_false(store_find_id(t->store, "ai/c", got, &testing_err));
+    assert_int_equal(testing_err.code, ERR_NOT_FOUND);
+    testing_err = ERR_INIT;
+    for (int i = 0; i < 50; i++) {
+        struct reference c;
+        must(reference_parse("ai/c", &c, &testing_err));
+        must(store_tag(other, i % 2 == 0 ? "ai/a" : "ai/b", &c, &testing_err));
+        must(store_find_id(t->store, "ai/c", got, &testing_err));
+        assert_string_equal(got, i % 2 == 0 ? first : second);
+    }
+    char name[64];
+    removal(t, "ai/c", false, (char[2048]){0});
+    snprintf(name, sizeof name, "%.12s", digest_hex(second));
+    must(store_find_id(t->store, name, got, &testing_err));
+    assert_false(store_find_id(t->store, "ai/c", got, NULL));
+    store_close(&other);
+}
+
 static void not_found_says_how_to_get_it(void **state)
 {
     static const struct {
@@ -372,6 +399,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         T(found_by_every_name),
+        T(ids_follow_every_change),
         T(not_found_says_how_to_get_it),
         T(tags_move_and_leave_a_nameless_model),
         T(remove_by_the_rules),

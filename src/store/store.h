@@ -101,6 +101,9 @@ bool store_put_manifest(struct store *s, const void *bytes, size_t n, const stru
 /* A missing model: ERR_NOT_FOUND, whose text says how to pull it. `text`: reference, id, 12-char id, or a bare last
  * component that only one model has. */
 bool store_find(struct store *s, const char *text, struct arena *a, struct model *ret_model, struct err *err);
+/* As store_find, but only the id, and nothing is read while index.json has not changed: for the path that every
+ * request takes. */
+bool store_find_id(struct store *s, const char *text, char ret_id[DIGEST_TEXT], struct err *err);
 bool store_list(struct store *s, struct arena *a, struct model **ret_models, size_t *ret_n,
                 struct err *err); /* newest first; a damaged one is logged and left out */
 bool store_tag(struct store *s, const char *source, const struct reference *target, struct err *err);

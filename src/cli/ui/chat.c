@@ -5,7 +5,10 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "cli/configure.h"
+#include "cli/ui/attach.h"
 #include "cli/ui/line.h"
+#include "cli/ui/preload.h"
 #include "json/json_read.h"
 
 #include <stdio.h>
@@ -17,20 +20,9 @@ struct chat {
     char *system;    /* NULL: none */
     json_t *turns;   /* messages after the system message */
     json_t *options; /* what /set has changed */
+    bool colour;
     bool leave;
 };
-
-void chat_show(void *ctx, enum chat_piece kind, const char *text)
-{
-    struct chat_view *view = ctx;
-    if (kind == CHAT_PIECE_REASONING && !view->thinking)
-        fputs("Thinking:\n", stdout);
-    if (kind == CHAT_PIECE_ANSWER && view->thinking)
-        fputs("\n\n--\n\n", stdout);
-    view->thinking = kind == CHAT_PIECE_REASONING;
-    fputs(text, stdout);
-    fflush(stdout);
-}
 
 /* ---- /set: one row per parameter ---- */
 
@@ -59,8 +51,31 @@ static void chat_set_number(struct chat *c, const struct chat_setting *row, cons
     fprintf(stderr, "Set %s to %s\n", row->name, value);
 }
 
+/* The one setting that is the model's, not the conversation's. */
+static void chat_set_context(struct chat *c, const char *value)
+{
+    int64_t n = 0;
+    struct err why = ERR_INIT;
+    if (!text_to_i64(value, &n) || n <= 0 || n > INT32_MAX) {
+        fprintf(stderr, "Invalid value for num_ctx: %s (must be a positive integer)\n", value);
+        return;
+    }
+    if (c->cli->external) {
+        fprintf(stderr, "num_ctx is set where the model is loaded; --openaiurl's API has no way for it\n");
+        return;
+    }
+    json_t *settings = json_pack("{s:s, s:I}", "model", c->model, "context-size", (json_int_t)n);
+    if (cli_configure(c->cli, settings, &why))
+        fprintf(stderr, "Set num_ctx to %s\n", value);
+    else
+        fprintf(stderr, "Failed to set num_ctx: %s\n", why.text);
+    json_decref(settings);
+}
+
 static void chat_command_set(struct chat *c, const char *rest)
 {
+    if (text_starts(rest, "parameter ")) /* how it was written earlier */
+        rest += strlen("parameter ") + strspn(rest + strlen("parameter "), " ");
     char name[32];
     size_t n = strcspn(rest, " ");
     const char *value = rest + n + strspn(rest + n, " ");
@@ -72,9 +87,7 @@ static void chat_command_set(struct chat *c, const char *rest)
         return;
     }
     if (strcmp(name, "num_ctx") == 0) {
-        fprintf(stderr,
-                "num_ctx is fixed when the model is loaded: 'tug serve --context-size N', then 'tug unload %s'\n",
-                c->model);
+        chat_set_context(c, value);
         return;
     }
     for (size_t i = 0; i < ARRAY_LEN(chat_settings); i++) {
@@ -83,7 +96,7 @@ static void chat_command_set(struct chat *c, const char *rest)
             return;
         }
     }
-    fprintf(stderr, "/set knows: system TEXT");
+    fprintf(stderr, "/set knows: system TEXT, num_ctx");
     for (size_t i = 0; i < ARRAY_LEN(chat_settings); i++)
         fprintf(stderr, ", %s", chat_settings[i].name);
     fprintf(stderr, "\n");
@@ -117,16 +130,50 @@ static const struct chat_command {
     void (*run)(struct chat *c, const char *rest);
 } chat_commands[] = {
     {"/bye", "/exit", "", "leave (or Ctrl-D)", chat_command_bye},
-    {"/help", "/?", "", "this list", chat_command_help},
-    {"/set", NULL, "NAME VALUE", "system TEXT, temperature, top_p, top_k, seed, num_predict", chat_command_set},
+    {"/help", "/?", "[TOPIC]", "this list; topics: set, shortcuts, files", chat_command_help},
+    {"/set", NULL, "NAME VALUE", "system, num_ctx, temperature, top_p, … (/help set)", chat_command_set},
     {"/show", NULL, "", "what is set", chat_command_show},
     {"/clear", NULL, "", "forget the conversation, keep the settings", chat_command_clear},
 };
 
+static void chat_help_set(void)
+{
+    fprintf(stderr, "  /set system TEXT         what the model is told before all; empty: nothing\n"
+                    "  /set num_ctx N           the model's context size, kept with the model\n");
+    for (size_t i = 0; i < ARRAY_LEN(chat_settings); i++)
+        fprintf(stderr, "  /set %-19s %s\n", chat_settings[i].name, chat_settings[i].help);
+}
+
+static void chat_help_shortcuts(void)
+{
+    fprintf(stderr, "  Ctrl-A, Ctrl-E           begin, end of the line\n"
+                    "  Alt-B, Alt-F             a word back, forward\n"
+                    "  Ctrl-K, Ctrl-U, Ctrl-W   cut to the end, to the beginning, the word before\n"
+                    "  Ctrl-P, Ctrl-N, Ctrl-R   the line before, after, search\n"
+                    "  Ctrl-L                   clear the screen\n"
+                    "  Ctrl-C                   stop the answer, or clear the line\n"
+                    "  Ctrl-D                   leave\n");
+}
+
+static void chat_help_files(void)
+{
+    fprintf(stderr, "  @notes.txt, @\"a b.txt\"   the text of the file, in its place\n"
+                    "  ./cat.png, /tmp/a.jpg    a picture (.jpg .jpeg .png .webp), for models that see\n");
+}
+
 static void chat_command_help(struct chat *c, const char *rest)
 {
     (void)c;
-    (void)rest;
+    static const struct {
+        const char *name;
+        void (*print)(void);
+    } topics[] = {{"set", chat_help_set}, {"shortcuts", chat_help_shortcuts}, {"files", chat_help_files}};
+    for (size_t i = 0; i < ARRAY_LEN(topics); i++) {
+        if (strcmp(rest, topics[i].name) == 0) {
+            topics[i].print();
+            return;
+        }
+    }
     for (size_t i = 0; i < ARRAY_LEN(chat_commands); i++) {
         const struct chat_command *row = &chat_commands[i];
         fprintf(stderr, "  %-6s %-6s %-11s %s\n", row->name, row->alias == NULL ? "" : row->alias, row->args,
@@ -165,24 +212,25 @@ static json_t *chat_messages(const struct chat *c)
 /* A turn that fails or is stopped leaves the conversation as it was; the error has been shown. */
 static bool chat_turn(struct chat *c, const char *text, struct err *err)
 {
-    struct chat_view view = {.thinking = false};
+    struct chat_view view = {.colour = c->colour};
     _cleanup_(buf_done) struct buf answer = BUF_INIT(LIMIT_REQUEST_BODY_BYTES);
-    json_t *question = json_pack("{s:s, s:s}", "role", "user", "content", text);
-    if (question == NULL) {
-        fprintf(stderr, "That is not valid UTF-8 text.\n");
+    struct err why = ERR_INIT;
+    json_t *content = NULL;
+    if (!attach_content(text, &content, &why)) {
+        fprintf(stderr, "%s\n", why.text);
         return true;
     }
-    json_array_append_new(c->turns, question);
+    json_array_append_new(c->turns, json_pack("{s:s, s:o}", "role", "user", "content", content));
     json_t *messages = chat_messages(c);
     struct chat_ask ask = {
         .model = c->model, .messages = messages, .options = c->options, .on_text = chat_show, .ctx = &view};
-    struct err why = ERR_INIT;
     if (!cli_catch_interrupt(c->cli, err)) {
         json_decref(messages);
         return false;
     }
     bool ok = chat_stream(c->cli, &ask, &answer, &why);
     json_decref(messages);
+    chat_show_end(&view);
     printf(answer.len > 0 ? "\n\n" : "\n");
     if (ok) {
         json_array_append_new(c->turns, json_pack("{s:s, s:s}", "role", "assistant", "content", buf_str(&answer)));
@@ -216,6 +264,12 @@ static char *chat_multiline(struct line_editor *editor, const char *first)
     }
 }
 
+/* "/help", not "/home/me/cat.png what is this?" */
+static bool chat_is_command(const char *line)
+{
+    return line[0] == '/' && memchr(line + 1, '/', strcspn(line + 1, " \n")) == NULL && strchr(line, '\n') == NULL;
+}
+
 static bool chat_read_turns(struct chat *c, struct line_editor *editor, struct err *err)
 {
     while (!c->leave) {
@@ -232,7 +286,7 @@ static bool chat_read_turns(struct chat *c, struct line_editor *editor, struct e
         size_t skip = strspn(line, " \t\n");
         if (line[skip] == '\0')
             continue;
-        if (line[skip] == '/' && strchr(line, '\n') == NULL)
+        if (chat_is_command(line + skip))
             chat_command(c, line + skip);
         else if (!chat_turn(c, line, err))
             return false;
@@ -240,19 +294,23 @@ static bool chat_read_turns(struct chat *c, struct line_editor *editor, struct e
     return true;
 }
 
-bool chat_loop(struct cli *cli, const char *model, struct err *err)
+bool chat_loop(struct cli *cli, const char *model, bool colour, struct err *err)
 {
     struct line_editor *editor = NULL;
+    struct preload *preload = NULL;
     char history[4096];
     text_format(history, sizeof history, "%s/history", cli->home);
-    if (!chat_preload(cli, model, err))
+    if (!cli_catch_interrupt(cli, err))
         return false;
-    struct chat c = {.cli = cli, .model = model, .turns = json_array(), .options = json_object()};
+    struct chat c = {.cli = cli, .model = model, .turns = json_array(), .options = json_object(), .colour = colour};
+    if (!cli->external)
+        preload_start(cli, model, &preload);
     line_open(history, &editor);
     if (line_is_terminal(editor))
         fprintf(stderr, "Send a message (/? for help)\n");
     bool ok = chat_read_turns(&c, editor, err);
     line_close(&editor);
+    preload_end(&preload);
     json_decref(c.turns);
     json_decref(c.options);
     free(c.system);

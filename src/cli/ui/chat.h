@@ -6,15 +6,9 @@
 #ifndef TUG_CLI_UI_CHAT_H
 #define TUG_CLI_UI_CHAT_H
 
-#include "cli/chat_stream.h"
 #include "cli/cli.h"
+#include "cli/ui/view.h"
 
-struct chat_view {
-    bool thinking; /* reasoning is being shown */
-};
-
-/* Writes one piece to stdout, reasoning set apart. ctx is a struct chat_view. */
-void chat_show(void *ctx, enum chat_piece kind, const char *text);
-bool chat_loop(struct cli *cli, const char *model, struct err *err);
+bool chat_loop(struct cli *cli, const char *model, bool colour, struct err *err);
 
 #endif

@@ -137,6 +137,15 @@ static void failure_set(struct http_call *call)
         err_set(&call->failure, code_of(call), "no answer from %s: %s", call->peer, reason);
 }
 
+/* libcurl sends again by itself when a kept connection turns out dead: then somebody may have seen the request before
+ * the last connection was refused. */
+static long bytes_sent(const struct http_call *call)
+{
+    long n = 0;
+    curl_easy_getinfo(call->easy, CURLINFO_REQUEST_SIZE, &n);
+    return n;
+}
+
 static bool fail_with(const struct http_call *call, struct err *err)
 {
     if (err != NULL)
@@ -167,7 +176,7 @@ bool http_call_open(const struct http_call_spec *spec, struct http_call **ret_ca
         if (!ok)
             fail_with(call, err);
         if (!ok && spec->ret_unsent != NULL)
-            *spec->ret_unsent = call->result == CURLE_COULDNT_CONNECT;
+            *spec->ret_unsent = call->result == CURLE_COULDNT_CONNECT && bytes_sent(call) == 0;
     }
     if (!ok)
         http_call_close(&call);

@@ -395,6 +395,46 @@ static void test_reuse(void **state)
     server_stop(&s);
 }
 
+static bool call_once(struct server *s, struct http_pool *pool, bool *ret_unsent)
+{
+    struct err err = ERR_INIT;
+    _cleanup_(buf_done) struct buf body = BUF_INIT(100);
+    int status = 0;
+    struct http_call_spec spec = get_of(s);
+    spec.unix_socket = s->unix_path;
+    spec.pool = pool;
+    spec.ret_unsent = ret_unsent;
+    return http_call_simple(&spec, &body, &status, &err);
+}
+
+static void test_pools(void **state)
+{
+    (void)state;
+    struct server s;
+    struct http_pools *pools = http_pools_new();
+    bool unsent = false;
+    server_start_unix(&s, PLAY_SEND, OK_HEAD "Content-Length: 5\r\n\r\nhello");
+    for (int i = 0; i < 3; i++) {
+        struct http_pool *pool = http_pools_take(pools);
+        assert_true(call_once(&s, pool, NULL));
+        http_pools_put(pools, &pool);
+        assert_null(pool);
+    }
+    assert_int_equal(s.accepted, 1); /* the connection goes along with the pool */
+    http_pools_free(&pools);
+    http_pools_free(&pools);
+    server_stop(&s);
+
+    /* A kept connection that has died, and nobody behind the door: no byte of the new request went out. */
+    struct http_pool *pool = http_pool_new();
+    server_start_unix(&s, PLAY_CLOSE, OK_HEAD "Content-Length: 5\r\n\r\nhello");
+    assert_true(call_once(&s, pool, &unsent));
+    server_stop(&s);
+    assert_false(call_once(&s, pool, &unsent));
+    assert_true(unsent);
+    http_pool_free(&pool);
+}
+
 static void test_unclean_close(void **state)
 {
     struct server s;
@@ -684,11 +724,14 @@ static void test_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_headers),   cmocka_unit_test(test_requests),
-        cmocka_unit_test(test_head),         cmocka_unit_test(test_reuse),     cmocka_unit_test(test_unclean_close),
-        cmocka_unit_test(test_cancel),       cmocka_unit_test(test_latency),   cmocka_unit_test(test_one_byte_reads),
-        cmocka_unit_test(test_backpressure), cmocka_unit_test(test_too_large), cmocka_unit_test(test_unreachable),
-        cmocka_unit_test(test_resolve_to),   cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_answers),      cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_requests),     cmocka_unit_test(test_head),
+        cmocka_unit_test(test_reuse),        cmocka_unit_test(test_unclean_close),
+        cmocka_unit_test(test_pools),        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_latency),      cmocka_unit_test(test_one_byte_reads),
+        cmocka_unit_test(test_backpressure), cmocka_unit_test(test_too_large),
+        cmocka_unit_test(test_unreachable),  cmocka_unit_test(test_resolve_to),
+        cmocka_unit_test(test_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

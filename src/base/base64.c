@@ -1,5 +1,5 @@
-/* registry/base64.c: see base64.h. */
-#include "registry/base64.h"
+/* base/base64.c: see base64.h. */
+#include "base/base64.h"
 
 #include <stdint.h>
 #include <string.h>

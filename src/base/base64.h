@@ -1,6 +1,6 @@
-/* registry/base64: RFC 4648, for Basic credentials and Docker's config.json. */
-#ifndef TUG_REGISTRY_BASE64_H
-#define TUG_REGISTRY_BASE64_H
+/* base/base64: RFC 4648, for Basic credentials and Docker's config.json. */
+#ifndef TUG_BASE_BASE64_H
+#define TUG_BASE_BASE64_H
 
 #include "base/buf.h"
 
