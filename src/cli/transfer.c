@@ -89,7 +89,21 @@ bool cli_transfer(struct http_call *call, const char *verb_done, FILE *out, char
     return true;
 }
 
-<<<<<<< HEAD
+bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *err)
+{
+    char path[2048];
+    _cleanup_(json_free) json_t *answer = NULL;
+    if (!cli_path(path, sizeof path, "/models/", model, ""))
+        return err_set(err, ERR_INVALID, "the model's name is too long");
+    if (cli_json(cli, "GET", path, NULL, &answer, err))
+        return true;
+    if (err->code != ERR_NOT_FOUND)
+        return false;
+    *err = ERR_INIT;
+    fprintf(out, "Unable to find model '%s' locally. Pulling from the server.\n", model);
+    return cli_pull(cli, model, out, err);
+}
+
 /* ---- over the restart of a daemon ---------------------------------------------------------------- */
 
 enum { RETRIES = 4 };
@@ -139,21 +153,6 @@ static bool pull_until_done(struct cli *cli, const struct buf *body, FILE *out, 
             attempt = 0;
     }
     return ok;
-=======
-bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *err)
-{
-    char path[2048];
-    _cleanup_(json_free) json_t *answer = NULL;
-    if (!cli_path(path, sizeof path, "/models/", model, ""))
-        return err_set(err, ERR_INVALID, "the model's name is too long");
-    if (cli_json(cli, "GET", path, NULL, &answer, err))
-        return true;
-    if (err->code != ERR_NOT_FOUND)
-        return false;
-    *err = ERR_INIT;
-    fprintf(out, "Unable to find model '%s' locally. Pulling from the server.\n", model);
-    return cli_pull(cli, model, out, err);
->>>>>>> main
 }
 
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err)
