@@ -7,7 +7,7 @@ SECONDS_PER_FUZZER ?= 10
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall clean
+.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb clean
 .SUFFIXES:
 
 all: $(BUILD)/build.ninja ## Build tug, tug-engine and docker-model
@@ -62,6 +62,9 @@ install: all ## Install below PREFIX (/usr/local); DESTDIR stages it
 
 uninstall: ## Remove what make install put below PREFIX
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install --uninstall
+
+deb: all ## Build the Debian package, into the build folder
+	@scripts/deb $(BUILD)
 
 clean: ## Remove the build folders; caches outside the checkout stay
 	@rm -rf build build-asan build-tsan build-fuzz build-source

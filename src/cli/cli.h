@@ -52,6 +52,8 @@ void help_usage(const struct command *c, char *dst, size_t size);
  */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
+/* cli/host_base.c: "http://127.0.0.1:12434" for other programs of this machine, once the daemon was found. */
+bool cli_host_base(const struct cli *cli, char *dst, size_t size, struct err *err);
 /* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
 bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 
