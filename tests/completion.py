@@ -87,6 +87,12 @@ def test_docker_completes_the_plugin(new_docker, loaded):  # noqa: F811
     assert new_docker("__complete", "mod", check=0).stdout.splitlines()[0].startswith("model\t")
 
 
+def test_apps_are_those_of_launch(loaded):
+    apps = [line.split()[0] for line in loaded.tug("launch").stdout.splitlines()[1:]]
+    assert complete(loaded.tug, "launch", "")[0] == apps
+    assert complete(loaded.tug, "launch", "claude", "--", "") == ([], 4)
+
+
 def test_docker_20_10_calls_the_plugin_itself(loaded):
     """Its bash script: the plugin, __completeNoDesc, and the words behind `docker model`."""
     assert complete(loaded.tug, "pul", verb="__completeNoDesc", program=BUILD / "docker-model")[0] == ["pull"]
