@@ -23,7 +23,7 @@ def values(lines):
 
 @pytest.mark.parametrize("words, expected, directive", [
     (["pul"], ["pull"], 4),
-    (["l"], ["list", "logs"], 4),
+    (["lo"], ["logs"], 4),
     (["ls"], ["ls"], 4),
     (["nothing-like-it"], [], 4),
     (["nothing-like-it", ""], [], 4),
