@@ -1,6 +1,7 @@
 """Completion: cobra's protocol as the Docker CLI reads it, and Tab in real shells: bash, zsh, fish."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -71,6 +72,13 @@ def test_no_daemon_is_started(tmp_path):
     for host in ("http://127.0.0.1:%d" % free_port(), "unix:" + str(tmp_path / "none.sock"), "nonsense://"):
         done = subprocess.run([TUG, "__complete", "rm", ""], env=env | {"MODEL_RUNNER_HOST": host}, capture_output=True,
                               text=True, timeout=20)
+        assert (done.returncode, done.stdout) == (0, ":4\n")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        host = "127.0.0.1:%d" % mute.getsockname()[1]
+        done = subprocess.run([TUG, "__complete", "rm", ""], env=env | {"MODEL_RUNNER_HOST": host}, capture_output=True, text=True,
+                              timeout=20)
         assert (done.returncode, done.stdout) == (0, ":4\n")
     assert not home.exists()
 
