@@ -72,7 +72,7 @@ static bool call_is_foreign(const struct http_call *call)
     const char *server = http_call_header(call, "server"), *type = http_call_header(call, "content-type");
     if (server != NULL && text_starts(server, "tug/"))
         return false;
-    return type == NULL || (!text_starts(type, "application/json") && !text_starts(type, "text/plain"));
+    return type != NULL && !text_starts(type, "application/json") && !text_starts(type, "text/plain");
 }
 
 static bool call_foreign(const struct cli *cli, const struct http_call *call, struct err *err)
