@@ -108,6 +108,7 @@ int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);
+int cli_docs_man(const char *dir); /* cli/docs_man.c: a man page a command, into dir; the exit code */
 
 /* ---- cli/plugin_protocol.c: `docker model` ---- */
 bool plugin_called(const char *argv0);

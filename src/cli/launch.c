@@ -279,6 +279,7 @@ const struct command command_launch = {
     .args = "[APP] [-- ARG...]",
     .min_args = 0,
     .max_args = 1,
+    .offers = "anythingllm|claude|codex|openclaw|opencode|openwebui",
     .summary = "Start an app that uses the models here",
     .about =
         "Without APP: the apps that are known. The app gets the daemon's address and a key in its environment; what\n"
