@@ -189,6 +189,26 @@ def test_a_signal_to_docker_cancels_the_pull(new_docker, slow, sent):
     assert p.returncode == 130 and "rror" not in err, (p.returncode, out, err)
 
 
+@pytest.mark.parametrize("cli", ["old", "new"])
+def test_ctrl_c_in_a_terminal(clis, new_docker, slow, cli):
+    """There the whole foreground group gets the signal; 20.10 has no plugin socket at all."""
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.execve(clis[cli], ["docker", "model", "pull", "slow"], new_docker.env | {"MODEL_RUNNER_HOST": slow.url})
+    assert slow.connected.wait(20)
+    os.write(terminal, b"\x03")
+    assert slow.left.wait(20)
+    screen = b""
+    try:
+        while piece := os.read(terminal, 4096):
+            screen += piece
+    except OSError:
+        pass
+    _, status = os.waitpid(pid, 0)
+    os.close(terminal)
+    assert os.waitstatus_to_exitcode(status) == 130 and b"rror" not in screen, screen
+
+
 def test_a_cancelled_pull_goes_on_later(new_docker, loaded, registry):
     """With the real daemon: the signal ends the transfer, nothing half-written shows, and what came is not asked for again."""
     loaded.tug("tag", "ai/all-minilm", f"{registry.host}/team/cancelled:v1")
