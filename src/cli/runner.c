@@ -88,28 +88,32 @@ static bool refuse_unsafe(struct command_args *args, struct err *err)
     return true;
 }
 
-static bool runner_options_read(struct command_args *args, struct runner_options *o, struct err *err)
+static bool address_read(struct command_args *args, struct runner_options *o, struct err *err)
 {
     int64_t port = flag_set(args, "port") ? command_flag(args, "port")->i : 0;
-    const char *host = flag_text(args, "host");
-    *o = (struct runner_options){.debug = flag_set(args, "debug") && command_flag(args, "debug")->b,
-                                 .insecure = command_flag(args, "insecure")->b,
-                                 .image = command_flag(args, "image")->s};
-    o->given = port != 0 || host != NULL || o->debug || o->insecure;
-    if (host == NULL)
-        host = "127.0.0.1";
-    if (!refuse_unsafe(args, err))
-        return false;
+    const char *given = flag_text(args, "host"), *host = given == NULL ? "127.0.0.1" : given;
     if (strpbrk(host, " \t\r\n%\"'\\") != NULL || strlen(host) > 255)
         return err_set(err, ERR_INVALID, "--host %s is neither a name nor an address", host);
-    const char *open = strchr(host, ':') != NULL && host[0] != '[' ? "[" : "";
-    text_format(o->address, sizeof o->address, "%s%s%s:%" PRId64, open, host, open[0] == '\0' ? "" : "]",
+    bool bare = strchr(host, ':') != NULL && host[0] != '['; /* IPv6 */
+    text_format(o->address, sizeof o->address, "%s%s%s:%" PRId64, bare ? "[" : "", host, bare ? "]" : "",
                 port == 0 ? 12434 : port);
+    o->given = o->given || port != 0 || given != NULL;
     if (!socket_is_loopback(host) && !o->insecure && process_env("TUG_API_KEY") == NULL)
         return err_set(err, ERR_INVALID,
                        "--host %s lets everybody who reaches this machine use it: set TUG_API_KEY (for systemd in "
                        "/etc/default/tug too), or say --insecure if you trust the network",
                        host);
+    return true;
+}
+
+static bool runner_options_read(struct command_args *args, struct runner_options *o, struct err *err)
+{
+    *o = (struct runner_options){.debug = flag_set(args, "debug") && command_flag(args, "debug")->b,
+                                 .insecure = command_flag(args, "insecure")->b,
+                                 .image = command_flag(args, "image")->s};
+    o->given = o->debug || o->insecure;
+    if (!refuse_unsafe(args, err) || !address_read(args, o, err))
+        return false;
     warn_meaningless(args);
     return true;
 }
