@@ -65,6 +65,15 @@ static bool list_has(const char *const *list, const char *text)
     return false;
 }
 
+/* model-runner.docker.internal, host.docker.internal …: how containers call this machine. No site of the internet can
+ * have such a name (.internal is reserved), so none can rebind one to us. */
+static bool host_is_dockers(const char *name)
+{
+    static const char end[] = ".docker.internal";
+    size_t n = strlen(name);
+    return n >= sizeof end && text_equal_nocase(name + n - (sizeof end - 1), end);
+}
+
 bool guard_host(const struct http_listener *listener, const char *host, struct err *err)
 {
     char name[HOST_MAX];
@@ -72,7 +81,7 @@ bool guard_host(const struct http_listener *listener, const char *host, struct e
     if (listener->is_unix || host == NULL) /* no browser reaches a unix socket, none speaks HTTP/1.0 */
         return true;
     if (host_split(host, name) &&
-        (socket_is_loopback(name) || host_is_bound(listener, name) || list_has(allowed, name)))
+        (socket_is_loopback(name) || host_is_dockers(name) || host_is_bound(listener, name) || list_has(allowed, name)))
         return true;
     if (list_has(allowed, host))
         return true;
