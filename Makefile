@@ -6,8 +6,9 @@ T     ?=
 SECONDS_PER_FUZZER ?= 10
 PREFIX ?= /usr/local
 DESTDIR ?=
+CLIENT ?=
 
-.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb clean
+.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb judge clean
 .SUFFIXES:
 
 all: $(BUILD)/build.ninja ## Build tug, tug-engine and docker-model
@@ -65,6 +66,9 @@ uninstall: ## Remove what make install put below PREFIX
 
 deb: all ## Build the Debian package, into the build folder
 	@scripts/deb $(BUILD)
+
+judge: all ## Docker Model Runner's own client against Tug; CLIENT=its clone
+	@scripts/judge '$(CLIENT)' $(BUILD)
 
 clean: ## Remove the build folders; caches outside the checkout stay
 	@rm -rf build build-asan build-tsan build-fuzz build-source
