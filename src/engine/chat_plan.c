@@ -18,6 +18,7 @@ static bool chat_render(struct job *job, struct chat_prompt **ret_prompt, struct
         .messages = in->messages_json,
         .tools = in->tools_json,
         .kwargs = in->template_kwargs_json,
+        .schema = in->tools_json == NULL && chat_templates_thinks(job->front->templates) ? in->schema_json : NULL,
         .required = in->tool_required,
         .parallel = in->parallel_tool_calls,
     };
@@ -81,10 +82,10 @@ static char *grammar_direct(const char *grammar)
     return text;
 }
 
-static bool grammar_take(struct guide *g, const char *text, const char *param, struct err *err)
+static bool grammar_take(struct grammar **ret_g, const char *text, const char *param, struct err *err)
 {
     struct err reason = ERR_INIT;
-    return grammar_parse(text, strlen(text), &g->grammar, &reason) ||
+    return grammar_parse(text, strlen(text), ret_g, &reason) ||
            err_param(err, param, "`%s` cannot be kept by this engine: %s", param, reason.text);
 }
 
@@ -107,19 +108,70 @@ static bool bind_tools(struct job *job, struct guide *g, struct err *err)
         g->waits = info->lazy;
         g->prefixed = !info->lazy || info->trigger_kinds[0] == CHAT_TRIGGER_START;
     }
-    return grammar_take(g, grammar, "tools", err);
+    return grammar_take(&g->grammar, grammar, "tools", err);
 }
 
-static bool chat_bind(struct job *job, struct guide *g, struct err *err)
+static bool schema_grammar(const char *schema, struct grammar **ret_g, struct err *err)
 {
-    if (job->in.tools_json != NULL && !bind_tools(job, g, err))
+    _cleanup_free_ char *grammar = NULL;
+    char why[ERR_TEXT_MAX / 2];
+    if (!chat_schema_grammar(schema, &grammar, why, sizeof why))
+        return err_param(err, "response_format", "`response_format`: the schema does not become a grammar: %s", why);
+    return grammar_take(ret_g, grammar, "response_format", err);
+}
+
+/* Tools that may be called and a schema for the answer otherwise: either of them, from the answer's beginning on. */
+static bool bind_either(struct job *job, struct guide *g, struct err *err)
+{
+    _cleanup_(grammar_unref) struct grammar *tools = g->grammar;
+    _cleanup_(grammar_unref) struct grammar *answer = NULL;
+    struct err reason = ERR_INIT;
+    g->grammar = NULL;
+    if (tools == NULL || g->prefixed)
+        return err_param(err, "response_format",
+                         "`response_format` together with `tools` is not supported with this "
+                         "model's chat template: leave one of them out");
+    g->waits = false;
+    g->after_reasoning = true;
+    return schema_grammar(job->in.schema_json, &answer, err) &&
+           (grammar_union(tools, answer, &g->grammar, &reason) ||
+            err_param(err, "response_format", "`response_format` cannot be kept by this engine: %s", reason.text));
+}
+
+/* A schema or a grammar, and no tools. Templates that think have the schema in a grammar of the whole answer. */
+static bool bind_format(const struct openai_request *in, struct guide *g, struct err *err)
+{
+    const struct chat_prompt_info *info = g->prompt == NULL ? NULL : chat_prompt_get(g->prompt);
+    if (in->grammar != NULL) {
+        g->after_reasoning = true;
+        return grammar_take(&g->grammar, in->grammar, "grammar", err);
+    }
+    if (info != NULL && info->parses && info->grammar[0] != '\0') {
+        g->prefixed = true;
+        return grammar_take(&g->grammar, info->grammar, "response_format", err);
+    }
+    g->after_reasoning = true;
+    return schema_grammar(in->schema_json, &g->grammar, err);
+}
+
+static bool has_format(const struct openai_request *in) { return in->schema_json != NULL || in->grammar != NULL; }
+
+static bool plan_bind(struct job *job, struct guide *g, struct err *err)
+{
+    const struct openai_request *in = &job->in;
+    if (in->tools_json != NULL && !bind_tools(job, g, err))
         return false;
-    special_fill(job, g);
+    if (in->tools_json != NULL && in->schema_json != NULL && !in->tool_required && !bind_either(job, g, err))
+        return false;
+    if (in->tools_json == NULL && has_format(in) && !bind_format(in, g, err))
+        return false;
+    if (g->prompt != NULL)
+        special_fill(job, g);
     job->plan.bound = g->grammar != NULL || g->n_special > 0 || g->budget >= 0;
     return true;
 }
 
-bool chat_prepare(struct job *job, struct err *err)
+bool plan_chat(struct job *job, struct err *err)
 {
     struct chat_plan *plan = &job->plan;
     struct chat_prompt *prompt = NULL;
@@ -133,11 +185,19 @@ bool chat_prepare(struct job *job, struct err *err)
     plan->prompt = prompt;
     const struct chat_prompt_info *info = chat_prompt_get(prompt);
     plan->stops = info->stops;
-    bool binds = job->in.tools_json != NULL || info->parses;
+    bool binds = job->in.tools_json != NULL || has_format(&job->in) || info->parses;
     if (binds)
         plan->guide->vocab = model_vocab(job->front->model);
-    if ((binds && !chat_bind(job, plan->guide, err)) || !front_tokenize(job->front, info->prompt, &tokens, &n, err))
+    if ((binds && !plan_bind(job, plan->guide, err)) || !front_tokenize(job->front, info->prompt, &tokens, &n, err))
         return false;
     job_add_prompt(job, tokens, n, NULL);
     return true;
+}
+
+bool plan_completion(struct job *job, struct err *err)
+{
+    if (!has_format(&job->in))
+        return true;
+    job->plan.guide = guide_new(model_vocab(job->front->model));
+    return plan_bind(job, job->plan.guide, err);
 }

@@ -46,11 +46,13 @@ static bool text_submit(struct job *job, struct err *err)
 {
     struct gen_params params;
     const struct model_info *model = model_get_info(job->front->model);
-    if (job->in.kind == OPENAI_CHAT && !chat_prepare(job, err))
+    if (job->in.kind == OPENAI_CHAT && !plan_chat(job, err))
         return false;
     for (size_t i = 0; job->in.kind == OPENAI_COMPLETION && i < job->in.n_prompts; i++)
         if (!completion_prompt(job, &job->in.prompts[i], err))
             return false;
+    if (job->in.kind == OPENAI_COMPLETION && !plan_completion(job, err))
+        return false;
     if (!params_make(&job->in, model, job->plan.stops, &job->req->arena, &params, err))
         return false;
     if (job->plan.bound)

@@ -65,6 +65,10 @@ struct openai_request {
     bool prefill;                     /* the last message is the assistant's: go on with it */
     const char *template_kwargs_json; /* chat_template_kwargs, an object; NULL: none */
 
+    /* What the answer must be; one of them at most, NULL: any text. */
+    const char *schema_json; /* response_format, json_schema: schema_prepare has seen it */
+    const char *grammar;     /* GBNF */
+
     /* completions: `prompt`; embeddings: `input` */
     const struct openai_prompt *prompts;
     size_t n_prompts;

@@ -56,7 +56,6 @@ static bool is_word(const json_t *v, const char *word)
     return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
 }
 static bool is_none_or_auto(const json_t *v) { return is_word(v, "none") || is_word(v, "auto"); }
-static bool is_text_format(const json_t *v) { return is_word(json_object_get(v, "type"), "text"); }
 
 static bool is_text_only(const json_t *v)
 {
@@ -76,12 +75,9 @@ struct refused_row {
 static const struct refused_row refused_rows[] = {
     {"functions", OPENAI_CHAT, is_empty, "write tools"},
     {"function_call", OPENAI_CHAT, is_none_or_auto, "write tool_choice"},
-    {"response_format", GEN, is_text_format, "only {\"type\":\"text\"} is taken"},
     {"modalities", OPENAI_CHAT, is_text_only, "only [\"text\"] is taken"},
     {"audio", OPENAI_CHAT, is_empty, "leave it out"},
     {"web_search_options", OPENAI_CHAT, is_empty, "leave it out"},
-    {"grammar", GEN, is_empty, "leave it out"},
-    {"json_schema", GEN, is_empty, "leave it out"},
     {"suffix", OPENAI_COMPLETION, is_empty, "leave it out, or put the model's own fill-in tokens into the prompt"},
 };
 
