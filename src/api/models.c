@@ -2,6 +2,7 @@
 #include "api/handlers.h"
 #include "api/progress.h"
 #include "backends/backends.h"
+#include "backends/model_settings.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -22,7 +23,7 @@ static void array_write(struct json_out *j, const void *data)
     const struct model_array *array = data;
     json_open(j, '[');
     for (size_t i = 0; i < array->n; i++)
-        model_write(j, &array->models[i]);
+        model_write(j, &array->models[i], NULL);
     json_close(j, ']');
 }
 
@@ -38,19 +39,32 @@ void models_list(struct http_request *req)
         http_reply_error(req, &err);
 }
 
-static void one_write(struct json_out *j, const void *data) { model_write(j, data); }
+struct inspected {
+    struct model model;
+    const json_t *settings;
+};
+
+static void one_write(struct json_out *j, const void *data)
+{
+    const struct inspected *one = data;
+    model_write(j, &one->model, one->settings);
+}
 
 void models_inspect(struct http_request *req)
 {
     const struct api *api = req->app;
     struct err err = ERR_INIT;
-    struct model model;
+    struct inspected one = {.settings = NULL};
+    struct model_settings settings;
+    _cleanup_(json_free) json_t *json = NULL;
     bool remote = false;
     bool ok = request_flag(req, "remote", &remote, &err) &&
-              (remote ? distribution_remote(api->distribution, req->params[0], &req->arena, &model, &err)
-                      : request_model(req, req->params[0], &model, &err));
+              (remote ? distribution_remote(api->distribution, req->params[0], &req->arena, &one.model, &err)
+                      : request_model(req, req->params[0], &one.model, &err));
+    if (ok && !remote && model_settings_load(api->store, one.model.id, &req->arena, &json, &settings))
+        one.settings = json;
     if (ok)
-        request_reply_json(req, one_write, &model);
+        request_reply_json(req, one_write, &one);
     else
         http_reply_error(req, &err);
 }

@@ -42,6 +42,9 @@
     X(ENGINE_LOG_BYTES,     8 * 1024 * 1024,           "an engine's log file; then it becomes FILE.1")             \
     X(ENGINE_METRICS_BYTES, 1024 * 1024,               "the answer of an engine's /metrics")                       \
     X(METRIC_FAMILIES,      256,                       "metrics of all engines by name")                           \
+    X(SETTINGS_BYTES,       256 * 1024,                "the settings of one model")                                \
+    X(RUNTIME_FLAGS,        256,                       "words of a model's runtime flags")                         \
+    X(PRELOADS,             64,                        "models being loaded because they were configured")          \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
     X(TOOLS,                512,                       "entries of `tools`")                                       \
     X(TOOLS_BYTES,          1024 * 1024,               "`tools` as JSON")                                          \

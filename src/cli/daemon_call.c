@@ -51,6 +51,8 @@ static const char *call_way(const struct cli *cli, char dst[256])
 {
     if (cli->context[0] != '\0')
         text_format(dst, 256, "is the context \"%s\" right?", cli->context);
+    else if (cli->external)
+        text_format(dst, 256, "is --openaiurl right?");
     else if (cli->named)
         text_format(dst, 256, "is MODEL_RUNNER_HOST right?");
     else

@@ -6,8 +6,37 @@
 #include "base/limits.h"
 #include "engine/job.h"
 #include "engine/tools.h"
+#include "json/json_read.h"
 
 #include <string.h>
+
+/* The variables of the template: the engine's, then what the effort says, then the request's own. */
+static bool chat_kwargs(struct job *job, struct err *err)
+{
+    struct openai_request *in = &job->in;
+    const char *effort = in->reasoning_effort;
+    const char *defaults = job->front->template_kwargs;
+    if (effort == NULL && (in->template_kwargs_json == NULL || defaults == NULL)) {
+        in->template_kwargs_json = in->template_kwargs_json == NULL ? defaults : in->template_kwargs_json;
+        return true;
+    }
+    _cleanup_(json_free) json_t *all = NULL;
+    _cleanup_(json_free) json_t *own = NULL;
+    if (!json_parse(defaults == NULL ? "{}" : defaults, defaults == NULL ? 2 : strlen(defaults), &all, err))
+        return false;
+    if (effort != NULL && strcmp(effort, "none") == 0)
+        json_object_set_new(all, "enable_thinking", json_false());
+    else if (effort != NULL)
+        json_object_set_new(all, "reasoning_effort", json_string(effort));
+    if (in->template_kwargs_json != NULL) {
+        if (!json_parse(in->template_kwargs_json, strlen(in->template_kwargs_json), &own, err))
+            return false;
+        json_object_update(all, own);
+    }
+    _cleanup_free_ char *text = check_alloc(json_dumps(all, JSON_COMPACT));
+    in->template_kwargs_json = arena_strdup(&job->req->arena, text);
+    return true;
+}
 
 static bool chat_render(struct job *job, struct chat_prompt **ret_prompt, struct err *err)
 {
@@ -19,6 +48,7 @@ static bool chat_render(struct job *job, struct chat_prompt **ret_prompt, struct
         .tools = in->tools_json,
         .kwargs = in->template_kwargs_json,
         .schema = in->tools_json == NULL && chat_templates_thinks(job->front->templates) ? in->schema_json : NULL,
+        .bare = in->reasoning_in_content,
         .required = in->tool_required,
         .parallel = in->parallel_tool_calls,
     };
@@ -154,6 +184,19 @@ static bool bind_format(const struct openai_request *in, struct guide *g, struct
     return schema_grammar(in->schema_json, &g->grammar, err);
 }
 
+/* The tokens that end the reasoning when its budget is used up. */
+static void budget_fill(struct job *job, struct guide *g)
+{
+    const struct chat_prompt_info *info = chat_prompt_get(g->prompt);
+    int64_t asked = job->in.sampling.reasoning_budget;
+    int32_t budget = asked == OPENAI_UNSET ? job->front->defaults.reasoning_budget : (int32_t)asked;
+    const char *end = info->think_ends[0];
+    if (budget < 0 || info->think_start[0] == '\0' || end == NULL)
+        return;
+    if (model_tokenize(job->front->model, end, strlen(end), false, true, &g->think_stop, &g->n_think_stop, NULL))
+        g->budget = budget;
+}
+
 static bool has_format(const struct openai_request *in) { return in->schema_json != NULL || in->grammar != NULL; }
 
 static bool plan_bind(struct job *job, struct guide *g, struct err *err)
@@ -165,8 +208,10 @@ static bool plan_bind(struct job *job, struct guide *g, struct err *err)
         return false;
     if (in->tools_json == NULL && has_format(in) && !bind_format(in, g, err))
         return false;
-    if (g->prompt != NULL)
+    if (g->prompt != NULL) {
         special_fill(job, g);
+        budget_fill(job, g);
+    }
     job->plan.bound = g->grammar != NULL || g->n_special > 0 || g->budget >= 0;
     return true;
 }
@@ -178,7 +223,7 @@ bool plan_chat(struct job *job, struct err *err)
     int32_t *tokens = NULL;
     size_t n = 0;
     plan->own_tools = job->in.tools_json != NULL && !chat_templates_has_tools(job->front->templates);
-    if (!chat_render(job, &prompt, err))
+    if (!chat_kwargs(job, err) || !chat_render(job, &prompt, err))
         return false;
     plan->guide = guide_new(NULL);
     plan->guide->prompt = prompt;

@@ -53,7 +53,7 @@ static bool text_submit(struct job *job, struct err *err)
             return false;
     if (job->in.kind == OPENAI_COMPLETION && !plan_completion(job, err))
         return false;
-    if (!params_make(&job->in, model, job->plan.stops, &job->req->arena, &params, err))
+    if (!params_make(&job->in, &job->front->defaults, model, job->plan.stops, &job->req->arena, &params, err))
         return false;
     if (job->plan.bound)
         params.guide = job->plan.guide;

@@ -247,7 +247,7 @@ static bool parse_class(struct parser *p, struct item **ret)
         p->at++;
     }
     while (peek(p) != ']') {
-        struct range r;
+        struct range r = {0, 0};
         if (!parse_char(p, &r.lo))
             return false;
         r.hi = r.lo;

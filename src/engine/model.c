@@ -73,7 +73,9 @@ static struct llama_model_params model_params(const struct model_spec *spec)
     struct llama_model_params p = llama_model_default_params();
     p.n_gpu_layers = spec->gpu_layers;
     if (spec->no_mmap)
-        p.load_mode = LLAMA_LOAD_MODE_NONE;
+        p.load_mode = spec->mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE;
+    else if (spec->mlock)
+        p.load_mode = LLAMA_LOAD_MODE_MMAP_MLOCK;
     return p;
 }
 

@@ -50,11 +50,11 @@ static void params_stops(const struct openai_sampling *s, const char *const *mor
     p->n_stops = n;
 }
 
-bool params_make(const struct openai_request *r, const struct model_info *model, const char *const *more_stops,
-                 struct arena *a, struct gen_params *ret_params, struct err *err)
+bool params_make(const struct openai_request *r, const struct gen_params *defaults, const struct model_info *model,
+                 const char *const *more_stops, struct arena *a, struct gen_params *ret_params, struct err *err)
 {
     const struct openai_sampling *s = &r->sampling;
-    struct gen_params p = GEN_PARAMS_DEFAULT;
+    struct gen_params p = *defaults;
     set_number(&p.temperature, s->temperature);
     set_number(&p.top_p, s->top_p);
     set_number(&p.min_p, s->min_p);
@@ -64,10 +64,13 @@ bool params_make(const struct openai_request *r, const struct model_info *model,
     set_int(&p.top_k, s->top_k);
     set_int(&p.repeat_last_n, s->repeat_last_n);
     set_int(&p.max_tokens, s->max_tokens);
+    set_int(&p.reasoning_budget, s->reasoning_budget);
     set_int(&p.top_logprobs, s->top_logprobs);
-    p.seed_set = s->seed != OPENAI_UNSET;
-    p.seed = p.seed_set ? (uint64_t)s->seed : 0;
-    p.ignore_eos = s->ignore_eos;
+    if (s->seed != OPENAI_UNSET) {
+        p.seed_set = true;
+        p.seed = (uint64_t)s->seed;
+    }
+    p.ignore_eos = p.ignore_eos || s->ignore_eos;
     if (!params_bias(s, model, a, &p, err))
         return false;
     params_stops(s, more_stops, a, &p);

@@ -18,7 +18,8 @@ static bool make(const char *fields, const char *const *more_stops, struct arena
     const char *body = arena_printf(a, "{\"prompt\":\"x\"%s}", fields);
     if (!openai_request_parse(OPENAI_COMPLETION, body, strlen(body), a, &r, err))
         fail_msg("%s: %s", body, err->text);
-    return params_make(&r, &model, more_stops, a, p, err);
+    static const struct gen_params defaults = GEN_PARAMS_DEFAULT;
+    return params_make(&r, &defaults, &model, more_stops, a, p, err);
 }
 
 static void absent_fields_have_the_defaults(void **state)
