@@ -1,4 +1,4 @@
-"""Answers of a given form, with the official client: json_object, json_schema, raw grammars, after reasoning too."""
+"""Answers of a given form, with the official client: json_object, json_schema, raw grammars; and reasoning."""
 
 import json
 import re
@@ -45,9 +45,10 @@ def plain(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def thinker(tmp_path_factory):
+    """A template that opens the reasoning itself; the model has to be stopped by a budget."""
     source = subprocess.check_output([ROOT / "scripts/llama", "source"], text=True).strip()
-    e = Engine(tmp_path_factory.mktemp("structure"), MODEL, "--ctx-size", "4096", "--chat-template-file",
-               f"{source}/models/templates/Qwen-Qwen3-0.6B.jinja")
+    e = Engine(tmp_path_factory.mktemp("structure"), MODEL, "--ctx-size", "4096", "--reasoning-budget", "6",
+               "--chat-template-file", f"{source}/models/templates/Qwen-QwQ-32B.jinja")
     yield e
     assert e.stop() == 0
 
@@ -102,14 +103,54 @@ def test_grammar_in_completions(plain):
     assert answer.choices[0].text in ("maybe", "never")
 
 
-def test_after_reasoning(thinker):
-    """Forced to think by a prefix of the answer: the schema holds only what follows."""
-    answer = ask(thinker, response_format=schema({"enum": ["yes", "no"]}), max_tokens=60)
-    assert answer.choices[0].message.content in ("", '"yes"', '"no"')  # "": still thinking when the tokens were used up
-    off = ask(thinker, response_format=schema({"enum": ["yes", "no"]}),
-              extra_body={"chat_template_kwargs": {"enable_thinking": False}})
-    assert off.choices[0].message.content in ('"yes"', '"no"')
-    assert not getattr(off.choices[0].message, "reasoning_content", None)
+def test_a_schema_after_reasoning(thinker):
+    message = ask(thinker, response_format=schema({"enum": ["yes", "no"]}), max_tokens=60).choices[0].message
+    assert message.reasoning_content and message.content in ('"yes"', '"no"')
+
+
+def test_a_grammar_after_reasoning(thinker):
+    message = ask(thinker, extra_body={"grammar": "root ::= [a-c]{3}"}, max_tokens=60).choices[0].message
+    assert message.reasoning_content and re.fullmatch("[a-c]{3}", message.content)
+
+
+def test_reasoning_and_its_budget(thinker):
+    answer = ask(thinker, max_tokens=40)
+    message = answer.choices[0].message
+    assert message.reasoning_content and "think>" not in message.reasoning_content + message.content
+    assert 6 <= answer.usage.completion_tokens_details.reasoning_tokens <= 12
+    longer = ask(thinker, max_tokens=40, extra_body={"reasoning_budget": 12})
+    assert longer.usage.completion_tokens_details.reasoning_tokens > answer.usage.completion_tokens_details.reasoning_tokens
+    none = ask(thinker, max_tokens=40, extra_body={"reasoning_budget": 0})
+    assert len(getattr(none.choices[0].message, "reasoning_content", "") or "") < len(message.reasoning_content)
+
+
+def test_reasoning_streamed(thinker):
+    whole = ask(thinker, max_tokens=40).choices[0].message
+    reasoning, content = "", ""
+    for chunk in ask(thinker, max_tokens=40, stream=True):
+        delta = chunk.choices[0].delta
+        assert not (content and getattr(delta, "reasoning_content", None)), "reasoning comes first"
+        reasoning += getattr(delta, "reasoning_content", None) or ""
+        content += delta.content or ""
+    assert (reasoning, content) == (whole.reasoning_content, whole.content)
+
+
+def test_reasoning_as_it_was_written(thinker):
+    message = ask(thinker, max_tokens=40, extra_body={"reasoning_format": "none"}).choices[0].message
+    assert "</think>" in message.content and not getattr(message, "reasoning_content", None)
+
+
+def test_thinking_on_and_off(plain):
+    """What a template does with its switches; the effort none is enable_thinking false."""
+    source = subprocess.check_output([ROOT / "scripts/llama", "source"], text=True).strip()
+    e = Engine(plain.log.parent, MODEL, "--chat-template-file", f"{source}/models/templates/Qwen-Qwen3-0.6B.jinja")
+    try:
+        sizes = [ask(e, max_tokens=1, **more).usage.prompt_tokens for more in (
+            {}, {"reasoning_effort": "low"}, {"reasoning_effort": "none"},
+            {"extra_body": {"chat_template_kwargs": {"enable_thinking": False}}})]
+        assert sizes[0] == sizes[1] < sizes[2] == sizes[3]  # the template closes the reasoning in the prompt
+    finally:
+        e.stop()
 
 
 def test_with_tools_it_is_a_call_or_the_schema(plain):
@@ -153,6 +194,7 @@ def test_typed_helpers(plain):
         ("response_format", "admits no text",
          {"response_format": schema({"$ref": "#/$defs/a", "$defs": {"a": {
              "type": "object", "properties": {"b": {"$ref": "#/$defs/a"}}, "required": ["b"]}}})}),
+        ("reasoning_effort", "one of none", {"extra_body": {"reasoning_effort": "enormous"}}),
         ("grammar", "admits no text", {"extra_body": {"grammar": 'root ::= "a" root'}}),
         ("grammar", "begins with itself", {"extra_body": {"grammar": 'root ::= root "a" | "b"'}}),
         ("grammar", "not defined", {"extra_body": {"grammar": "root ::= nothing"}}),
