@@ -200,6 +200,7 @@ void job_usage(const struct job *job, struct openai_usage *ret_usage, struct ope
             const struct job_choice *c = &job->choices[p * n + i];
             usage_add(c, &t);
             u.completion_tokens += c->stats.completion_tokens;
+            u.reasoning_tokens += c->stats.reasoning_tokens;
             cached = c->stats.cached_tokens < cached ? c->stats.cached_tokens : cached;
         }
         u.prompt_tokens += job->choices[p * n].stats.prompt_tokens;
