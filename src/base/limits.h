@@ -45,6 +45,10 @@
     X(SETTINGS_BYTES,       256 * 1024,                "the settings of one model")                                \
     X(RUNTIME_FLAGS,        256,                       "words of a model's runtime flags")                         \
     X(PRELOADS,             64,                        "models being loaded because they were configured")          \
+    X(RECORDS,              1024,                      "requests kept in memory for GET /engines/requests")        \
+    X(RECORDS_MODEL,        10,                        "of them shown for one model")                              \
+    X(RECORDER_BYTES,       16 * 1024 * 1024,          "memory of all of them")                                    \
+    X(RECORD_BODY_BYTES,    128 * 1024,                "what is kept of a request's or answer's body")             \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
     X(TOOLS,                512,                       "entries of `tools`")                                       \
     X(TOOLS_BYTES,          1024 * 1024,               "`tools` as JSON")                                          \
