@@ -133,6 +133,7 @@ static void request_copy(struct gen_private *r, const struct gen *g)
         stops[i] = arena_strdup(&r->arena, g->params.stops[i]);
     r->params.stops = stops;
     r->embed = g->embed;
+    r->salt = g->salt;
     r->n_tokens = r->n_prompt = (int32_t)g->n_tokens;
     r->cap_tokens = r->n_tokens + 64;
     r->tokens = check_alloc(calloc((size_t)r->cap_tokens, sizeof *r->tokens));
