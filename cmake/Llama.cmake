@@ -26,8 +26,8 @@
 #   }
 #
 # before the first model is loaded. That holds wherever the folder is: build/lib
-# (a link to the cache, in the run path of what is built), or lib/tug of an
-# installation, for which set the target's INSTALL_RPATH to "$ORIGIN/../lib/tug".
+# (a link to the cache, in the run path of what is built), or lib/tug/lib of an
+# installation: both are lib/ beside tug-engine, so its run path fits as it is.
 # When linked statically the CPU backend has registered itself and nothing is
 # loaded. In both cases functions of the backend that ggml*.h declares but
 # libggml-base lacks (ggml_threadpool_new, ggml_backend_set_abort_callback) are

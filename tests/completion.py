@@ -32,7 +32,7 @@ def values(lines):
     (["completion", ""], ["bash", "zsh", "fish"], 4),
     (["completion", "bash", ""], [], 4),
     (["ls", "--j"], ["--json"], 4),
-    (["ls", "--json", "--op"], ["--openai"], 4),
+    (["ls", "--json", "--qu"], ["--quiet"], 4),
     (["logs", "-f", "--no"], ["--no-engines"], 4),
     (["package", "--format", ""], ["docker", "cncf"], 4),
     (["package", "--format=c"], ["cncf"], 4),
@@ -79,11 +79,18 @@ def test_docker_completes_the_plugin(new_docker, loaded):  # noqa: F811
     def ask(*words):
         return new_docker("__complete", "model", *words, check=0).stdout.splitlines()
 
-    assert ask("pu") == ["pull\tFetch a model from a registry", "push\tSend a model to a registry", ":4"]
+    assert ask("pul") == ["pull\tFetch a model from a registry", ":4"]
+    assert {"pull\tFetch a model from a registry", "push\tSend a model to a registry", ":4"} <= set(ask("pu"))
     assert ask("inspect", "sm") == ["smollm2", ":4"]
     assert "--json\tPrint what the API answers" in ask("ls", "--")
     assert new_docker("__completeNoDesc", "model", "pul", check=0).stdout.splitlines()[0].startswith("pull")
     assert new_docker("__complete", "mod", check=0).stdout.splitlines()[0].startswith("model\t")
+
+
+def test_docker_20_10_calls_the_plugin_itself(loaded):
+    """Its bash script: the plugin, __completeNoDesc, and the words behind `docker model`."""
+    assert complete(loaded.tug, "pul", verb="__completeNoDesc", program=BUILD / "docker-model")[0] == ["pull"]
+    assert complete(loaded.tug, "inspect", "sm", verb="__completeNoDesc", program=BUILD / "docker-model")[0] == ["smollm2"]
 
 
 SHELLS = {

@@ -31,6 +31,7 @@ static void paths_find_their_handlers(void **state)
         {HTTP_DELETE, "/models/ai/smollm2", models_remove, "ai/smollm2"},
         {HTTP_GET, "/models/ai/smollm2/export", models_export, "ai/smollm2"},
         {HTTP_POST, "/models/ai/smollm2/tag", models_tag, "ai/smollm2"},
+        {HTTP_POST, "/models/ai/smollm2/repackage", models_repackage, "ai/smollm2"},
         {HTTP_POST, "/models/ai/smollm2/push", models_push, "ai/smollm2"},
         {HTTP_POST, "/models/push/push", models_push, "push"},
         {HTTP_POST, "/models/ai/smollm2/other", NULL, NULL},

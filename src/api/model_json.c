@@ -32,7 +32,7 @@ static void config_write(struct json_out *j, const struct model_config *c)
     json_close(j, '}');
 }
 
-void model_write(struct json_out *j, const struct model *m)
+void model_write(struct json_out *j, const struct model *m, const json_t *settings)
 {
     json_open(j, '{');
     json_kv_str(j, "id", m->id);
@@ -46,6 +46,10 @@ void model_write(struct json_out *j, const struct model *m)
     json_kv_int(j, "created", m->created_wall_ns / CLOCK_SECOND);
     json_key(j, "config");
     config_write(j, &m->config);
+    if (settings != NULL) {
+        json_key(j, "settings");
+        model_settings_out(j, settings);
+    }
     json_close(j, '}');
 }
 

@@ -2,6 +2,7 @@
 #include "api/handlers.h"
 #include "api/progress.h"
 #include "backends/backends.h"
+#include "backends/model_settings.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
@@ -22,7 +23,7 @@ static void array_write(struct json_out *j, const void *data)
     const struct model_array *array = data;
     json_open(j, '[');
     for (size_t i = 0; i < array->n; i++)
-        model_write(j, &array->models[i]);
+        model_write(j, &array->models[i], NULL);
     json_close(j, ']');
 }
 
@@ -38,19 +39,32 @@ void models_list(struct http_request *req)
         http_reply_error(req, &err);
 }
 
-static void one_write(struct json_out *j, const void *data) { model_write(j, data); }
+struct inspected {
+    struct model model;
+    const json_t *settings;
+};
+
+static void one_write(struct json_out *j, const void *data)
+{
+    const struct inspected *one = data;
+    model_write(j, &one->model, one->settings);
+}
 
 void models_inspect(struct http_request *req)
 {
     const struct api *api = req->app;
     struct err err = ERR_INIT;
-    struct model model;
+    struct inspected one = {.settings = NULL};
+    struct model_settings settings;
+    _cleanup_(json_free) json_t *json = NULL;
     bool remote = false;
     bool ok = request_flag(req, "remote", &remote, &err) &&
-              (remote ? distribution_remote(api->distribution, req->params[0], &req->arena, &model, &err)
-                      : request_model(req, req->params[0], &model, &err));
+              (remote ? distribution_remote(api->distribution, req->params[0], &req->arena, &one.model, &err)
+                      : request_model(req, req->params[0], &one.model, &err));
+    if (ok && !remote && model_settings_load(api->store, one.model.id, &req->arena, &json, &settings))
+        one.settings = json;
     if (ok)
-        request_reply_json(req, one_write, &model);
+        request_reply_json(req, one_write, &one);
     else
         http_reply_error(req, &err);
 }
@@ -193,6 +207,52 @@ void models_tag(struct http_request *req)
         return;
     }
     request_reply_json_status(req, 201, tagged_write, name);
+}
+
+struct repackaged {
+    const char *source, *target;
+};
+
+static void repackaged_write(struct json_out *j, const void *data)
+{
+    const struct repackaged *r = data;
+    char message[LIMIT_REFERENCE_BYTES + 64];
+    text_format(message, sizeof message, "Model repackaged successfully as \"%s\"", r->target);
+    json_open(j, '{');
+    json_kv_str(j, "message", message);
+    json_kv_str(j, "source", r->source);
+    json_kv_str(j, "target", r->target);
+    json_close(j, '}');
+}
+
+static bool repackage_read(struct http_request *req, struct reference *ret_target, int64_t *ret_context_size,
+                           struct err *err)
+{
+    const char *name = "";
+    _cleanup_(json_free) json_t *body = NULL;
+    if (!request_object(req, &body, err) || !json_get_string(body, "", "target", &name, err) ||
+        !json_get_int(body, "", "context_size", 0, INT32_MAX, ret_context_size, err))
+        return false;
+    if (name[0] == '\0')
+        return err_param(err, "target", "target is required");
+    if (!reference_parse(name, ret_target, err))
+        return false;
+    return ret_target->tag[0] != '\0' || err_param(err, "target", "%s must have a tag, not a digest", name);
+}
+
+void models_repackage(struct http_request *req)
+{
+    const struct api *api = req->app;
+    struct err err = ERR_INIT;
+    struct reference target;
+    struct model model;
+    int64_t context_size = 0;
+    char id[DIGEST_TEXT];
+    if (repackage_read(req, &target, &context_size, &err) && request_model(req, req->params[0], &model, &err) &&
+        distribution_repackage(api->store, &model, context_size, &target, id, &err))
+        request_reply_json_status(req, 201, repackaged_write, &(struct repackaged){req->params[0], target.text});
+    else
+        http_reply_error(req, &err);
 }
 
 /* ---- going --------------------------------------------------------------------------------------- */

@@ -5,6 +5,8 @@
 #include "base/text.h"
 #include "json/json_read.h"
 
+#include <string.h>
+
 bool request_flag(const struct http_request *req, const char *name, bool *ret, struct err *err)
 {
     const char *text = http_query(req, name);
@@ -48,6 +50,12 @@ bool request_model_id(struct http_request *req, const char *name, char ret_id[DI
 {
     const struct api *api = req->app;
     return store_find_id(api->store, name, ret_id, err) || model_missing(name, err);
+}
+
+bool request_backend(const char *name, struct err *err)
+{
+    return name == NULL || strcmp(name, "llama.cpp") == 0 ||
+           err_set(err, ERR_NOT_FOUND, "backend not found: \"%.64s\"; there is one, llama.cpp", name);
 }
 
 void request_reply_json_status(struct http_request *req, int status,

@@ -28,6 +28,7 @@ const struct http_route api_routes[] = {
     {HTTP_DELETE, "/models/purge",                             models_purge,       WRITE, NONE,   NULL,             "empty",            "Remove all models"},
     {HTTP_GET,    "/models/{name...}/export",                  models_export,      READ,  NONE,   NULL,             "tar",              "A model as a tar"},
     {HTTP_POST,   "/models/{name...}/tag",                     models_tag,         WRITE, NONE,   "?repo&tag",      "message, target",  "Give a model another name"},
+    {HTTP_POST,   "/models/{name...}/repackage",               models_repackage,   WRITE, JSON,   "target, context_size", "message, source, target", "A model under another name, with another context size"},
     {HTTP_POST,   "/models/{name...}/push",                    models_push,        WRITE, JSON,   "bearer-token",   "progress lines",   "Push a model to its registry"},
     {HTTP_GET,    "/models/{name...}",                         models_inspect,     READ,  NONE,   "?remote",        "model",            "One model, here or in its registry"},
     {HTTP_DELETE, "/models/{name...}",                         models_remove,      WRITE, NONE,   "?force",         "[Untagged|Deleted]", "Take a name away, and the model with its last one"},
@@ -36,6 +37,10 @@ const struct http_route api_routes[] = {
     {HTTP_GET,    "/engines/df",                               engines_df,         READ,  NONE,   NULL,             "sizes",            "Disk that the models take"},
     {HTTP_GET,    "/engines/status",                           engines_status,     READ,  NONE,   NULL,             "{backend: status}", "What can run models here"},
     {HTTP_POST,   "/engines/unload",                           engines_unload,     WRITE, JSON,   "all, models",    "unloaded_runners", "Take idle models out of memory"},
+    {HTTP_POST,   "/engines/_configure",                       engines_configure,  WRITE, JSON,   "model, mode, context-size, runtime-flags, keep_alive, …", "202", "Change a model's own settings, and load it"},
+    {HTTP_GET,    "/engines/_configure",                       engines_configured, READ,  NONE,   "?model",         "[settings]",       "The settings of a model, or of all that have some"},
+    {HTTP_POST,   "/engines/{backend}/_configure",             engines_configure,  WRITE, JSON,   "as above",       "202",              "Likewise"},
+    {HTTP_GET,    "/engines/{backend}/_configure",             engines_configured, READ,  NONE,   "?model",         "[settings]",       "Likewise"},
 
     {HTTP_POST,   "/v1/chat/completions",                      openai_chat,        INFER, JSON,   "chat",           "JSON or events",   "Answer a conversation"},
     {HTTP_POST,   "/engines/v1/chat/completions",              openai_chat,        INFER, JSON,   "chat",           "JSON or events",   "Answer a conversation"},

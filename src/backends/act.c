@@ -85,6 +85,11 @@ void act_spawn(struct backends *b, struct backend *be)
     struct err err = ERR_INIT;
     be->generation++;
     be->memory_bytes = be->plan.need_bytes;
+    be->engine_settings = be->plan.settings;
+    if (be->plan.keep_alive_set && be->plan.settings == be->settings) {
+        be->keep_alive_ns = be->plan.keep_alive_ns;
+        be->keep_alive_set = true;
+    }
     bool ok = engine_spawn(b, be, &err);
     fit_plan_done(&be->plan);
     be->planned = false;

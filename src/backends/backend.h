@@ -6,6 +6,7 @@
  *   loop.c       the thread: waits, timers       act.c     what the table's rows do
  *   spawn.c      starting and ending a process   words.c   its stderr: a ring and a log file
  *   fit.c        memory: plans, room, who leaves metrics.c, metrics_merge.c   Prometheus text
+ *   configure.c  settings that change, preloads  model_settings.c, flags.c    what they mean
  *
  * What is in struct engine belongs to the backends thread; all else is under backends.lock. Under the
  * lock nobody waits for anything but a process being started; files and upstreams are read outside.
@@ -50,6 +51,11 @@ enum backend_event {
 struct backend_plan {
     char *model, *mmproj, *chat_template; /* paths; NULL: none */
     int64_t context;                      /* tokens for all sequences; 0: the engine decides */
+    char **args;                          /* more for tug-engine, of the model's settings */
+    size_t n_args;
+    bool keep_alive_set; /* likewise */
+    int64_t keep_alive_ns;
+    uint64_t settings; /* backend.settings when they were read */
     uint64_t weights_bytes, kv_bytes, rest_bytes, need_bytes;
 };
 
@@ -97,7 +103,9 @@ struct backend {
     struct backend_plan plan;
     bool planned, planning;
     struct waiter *waiters;
-    bool unload; /* asked for by name */
+    bool unload;              /* asked for by name */
+    uint64_t settings;        /* counts the changes of the model's settings */
+    uint64_t engine_settings; /* those that the engine was started with: another number, and it leaves when idle */
 
     /* who uses it */
     int users; /* of this generation */
@@ -136,6 +144,7 @@ struct backends {
     bool ending, ended;
     int64_t end_ns; /* every engine is dead by then */
     int callers;    /* threads inside a call that waits */
+    int preloads;   /* those of them that nobody waits for */
     uint64_t evictions, refusals;
 };
 
@@ -193,6 +202,12 @@ void words_add(struct words *w, const char *data, size_t n);
  */
 void words_last(const struct words *w, char *dst, size_t size);
 void words_end(struct words *w);
+
+/* ---- backends.c: lock held */
+struct backend *backend_find(struct backends *b, const char *id);
+/* NULL: too many are known and in use. */
+struct backend *backend_find_or_add(struct backends *b, const char *id);
+void caller_leave(struct backends *b); /* ends a thread's stay in a call that waits: b->callers */
 
 /* ---- loop.c */
 void *backends_main(void *backends);

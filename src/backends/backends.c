@@ -135,7 +135,7 @@ void backends_stop(struct backends **pb, int64_t deadline_ns)
 }
 
 /* For threads inside a call that waits. Lock held. */
-static void caller_leave(struct backends *b)
+void caller_leave(struct backends *b)
 {
     b->callers--;
     if (!b->ending)
@@ -162,7 +162,7 @@ static struct backend *backend_recycle(struct backends *b)
     return best;
 }
 
-static struct backend *backend_find(struct backends *b, const char *id)
+struct backend *backend_find(struct backends *b, const char *id)
 {
     for (size_t i = 0; i < b->n_known; i++)
         if (strcmp(b->known[i]->id, id) == 0)
@@ -170,7 +170,7 @@ static struct backend *backend_find(struct backends *b, const char *id)
     return NULL;
 }
 
-static struct backend *backend_find_or_add(struct backends *b, const char *id)
+struct backend *backend_find_or_add(struct backends *b, const char *id)
 {
     struct backend *be = backend_find(b, id);
     if (be != NULL)
@@ -211,6 +211,12 @@ static bool may_start(struct backends *b, const struct backend *be, struct err *
     return true;
 }
 
+/* An idle engine with settings that are no longer the model's leaves before it takes anybody. */
+static bool backend_takes(const struct backend *be)
+{
+    return be->state == BACKEND_SERVING && (be->users > 0 || be->engine_settings == be->settings);
+}
+
 static void waiter_add(struct backend *be, struct waiter *w)
 {
     struct waiter **at = &be->waiters;
@@ -232,9 +238,13 @@ static void waiter_remove(struct waiter *w)
 /* One caller makes the plan, outside the lock, since that reads files; all others just wait. */
 static void plan_make(struct backends *b, struct backend *be, const struct model *m, const char *as)
 {
-    struct backend_plan plan;
+    struct backend_plan plan = {0};
     struct err err = ERR_INIT;
+    pthread_mutex_lock(&b->lock);
+    uint64_t settings = be->settings; /* before they are read: a change meanwhile counts as one */
+    pthread_mutex_unlock(&b->lock);
     bool ok = fit_plan(b, m, as, &plan, &err);
+    plan.settings = settings;
     pthread_mutex_lock(&b->lock);
     be->planning = false;
     if (ok) {
@@ -275,7 +285,8 @@ static bool use_wait(struct backends *b, struct backend *be, const struct model 
         return false;
     struct waiter w = {.backend = be, .wake_fd = wake[1], .deadline_ns = clock_after_ns(b->options.wait_ns)};
     waiter_add(be, &w);
-    bool plan = (be->state == BACKEND_ABSENT || be->state == BACKEND_STOPPING) && !be->planning && !be->planned;
+    bool plan = (be->state == BACKEND_ABSENT || be->state == BACKEND_STOPPING || be->state == BACKEND_SERVING) &&
+                !be->planning && !be->planned;
     if (plan) {
         be->planning = true;
         store_pin(b->store, m->id); /* so that what is planned stays, until the backend has a pin of its own */
@@ -315,7 +326,7 @@ bool backends_use(struct backends *b, const struct model *m, const char *as, enu
     backend_name(be, as, mode);
     b->callers++;
     bool ok = may_start(b, be, err);
-    if (ok && be->state == BACKEND_SERVING)
+    if (ok && backend_takes(be))
         backend_grant(be);
     else if (ok)
         ok = use_wait(b, be, m, as, cancel_fd, err);
@@ -330,7 +341,7 @@ bool backends_use_loaded(struct backends *b, const char *id, struct backend_use 
 {
     pthread_mutex_lock(&b->lock);
     struct backend *be = backend_find(b, id);
-    bool ok = !b->ending && be != NULL && be->state == BACKEND_SERVING;
+    bool ok = !b->ending && be != NULL && backend_takes(be);
     if (ok) {
         backend_grant(be);
         use_fill(be, ret_use);

@@ -92,8 +92,18 @@ struct backend_info {
 size_t backends_list(struct backends *b, struct arena *a, struct backend_info **ret);
 /* Idle ones only (a busy one counts as not running); id NULL: all. How many were stopped; waits until they have. */
 size_t backends_unload(struct backends *b, const char *id);
-/* Keep-alive of one model, kept until the daemon ends (and beyond with its configuration: issue 4). */
+/* Keep-alive of one model, until the daemon ends; what its settings say (model_settings.h) counts again from its next
+ * load on. */
 void backends_set_keep_alive(struct backends *b, const char *id, int64_t ns);
+/* How many requests the model's engine answers now. */
+int backends_users(struct backends *b, const char *id);
+/* The model's settings in the store have changed. How long it stays counts at once; with `reload`, an engine that runs
+ * with the old ones leaves as soon as it is idle, and the next request gets one with the new ones. */
+struct model_settings;
+void backends_configured(struct backends *b, const char *id, const struct model_settings *settings, bool reload);
+/* Begins to load the model if it is not loaded, and does not wait; a failure is logged. More than LIMIT_PRELOADS at
+ * once are left to the first request. */
+void backends_preload(struct backends *b, const char *id, const char *as, enum backend_mode mode);
 /* Prometheus text of all engines' own metrics with label model, plus our own. */
 bool backends_metrics(struct backends *b, struct buf *out);
 

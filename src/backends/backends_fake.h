@@ -169,6 +169,34 @@ void store_bundle_done(struct store_bundle *b)
     pthread_mutex_unlock(&pins_lock);
 }
 
+static char fake_settings[512]; /* of every model */
+
+bool store_settings_read(struct store *s, const char *id, struct buf *out, struct err *err)
+{
+    (void)s, (void)id;
+    if (fake_settings[0] == '\0')
+        return err_set(err, ERR_NOT_FOUND, "no settings");
+    return buf_add_str(out, fake_settings);
+}
+
+static pthread_mutex_t finds_lock = PTHREAD_MUTEX_INITIALIZER;
+static const char *fake_found; /* the name of the model that store_find finds; NULL: none */
+
+bool store_find(struct store *s, const char *text, struct arena *a, struct model *ret_model, struct err *err)
+{
+    (void)s;
+    pthread_mutex_lock(&finds_lock);
+    const char *name = fake_found;
+    pthread_mutex_unlock(&finds_lock);
+    if (name == NULL)
+        return err_set(err, ERR_NOT_FOUND, "no such model");
+    struct model m = {.names = arena_array(a, 2, sizeof *m.names), .n_names = 1};
+    m.names[0] = name;
+    text_format(m.id, sizeof m.id, "%s", text);
+    *ret_model = m;
+    return true;
+}
+
 struct gguf {
     uint64_t weights;
 };

@@ -5,6 +5,7 @@
  * use memory too, and weights that do not fit into what is left would be read from disk for ever.
  */
 #include "backends/backend.h"
+#include "backends/model_settings.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
@@ -12,6 +13,7 @@
 #include "gguf/gguf.h"
 #include "platform/file.h"
 #include "platform/memory.h"
+#include "json/json_read.h"
 
 #include <string.h>
 
@@ -30,6 +32,9 @@ void fit_plan_done(struct backend_plan *plan)
     free(plan->model);
     free(plan->mmproj);
     free(plan->chat_template);
+    for (size_t i = 0; i < plan->n_args; i++)
+        free(plan->args[i]);
+    free(plan->args);
     *plan = (struct backend_plan){0};
 }
 
@@ -77,11 +82,30 @@ static void plan_add_up(struct backend_plan *plan, const struct gguf_needs *need
     plan->need_bytes = add(add(plan->weights_bytes, plan->kv_bytes), plan->rest_bytes);
 }
 
-/* Who asks for a context gets it or an error; a default gives way to memory. An artifact's -1 asks for all that the
+/* The model's settings, as far as they are about its engine; returns the context that they ask for. */
+static int64_t plan_settings(struct backends *b, const struct model *m, struct backend_plan *plan)
+{
+    _cleanup_(arena_done) struct arena a = ARENA_INIT;
+    _cleanup_(json_free) json_t *json = NULL;
+    struct model_settings s;
+    if (!model_settings_load(b->store, m->id, &a, &json, &s))
+        return 0;
+    plan->keep_alive_set = s.keep_alive_set;
+    plan->keep_alive_ns = s.keep_alive_ns;
+    plan->args = check_alloc(calloc(s.flags.n_args + 1, sizeof *plan->args));
+    for (size_t i = 0; i < s.flags.n_args; i++)
+        plan->args[plan->n_args++] = check_alloc(strdup(s.flags.args[i]));
+    return s.context;
+}
+
+/* The model's settings come first, then what its artifact says, then the daemon's default.
+ * Who asks for a context gets it or an error; a default gives way to memory. An artifact's -1 asks for all that the
  * model was trained for, as far as memory goes. What an encoder needs follows from its inputs: the engine decides. */
 static bool plan_context(struct backends *b, const struct model *m, struct backend_plan *plan, struct err *err)
 {
-    int64_t asked = b->options.context_size > 0 ? b->options.context_size : m->config.context_size;
+    int64_t asked = plan_settings(b, m, plan);
+    if (asked == 0)
+        asked = m->config.context_size != 0 ? m->config.context_size : b->options.context_size;
     int64_t context = asked > 0 ? asked : CONTEXT_DEFAULT;
     struct gguf_needs needs;
     if (!shards_needs(plan->model, (uint64_t)context, &needs, err))

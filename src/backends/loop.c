@@ -81,7 +81,7 @@ static void settle_serving(struct backends *b, struct backend *be, int64_t now)
 {
     if (b->ending)
         backend_step(b, be, EV_END);
-    else if (be->users == 0 && (be->unload || backend_leave_ns(b, be) <= now))
+    else if (be->users == 0 && (be->unload || be->engine_settings != be->settings || backend_leave_ns(b, be) <= now))
         backend_step(b, be, EV_EVICT);
     if (be->unload) {
         be->unload = false; /* done, or somebody was faster */

@@ -20,7 +20,7 @@ static const char *const engine_env[] = {
     "TUG_API_KEY=", "HF_TOKEN=", "HUGGING_FACE_HUB_TOKEN=", "NOTIFY_SOCKET=", "LISTEN_FDS=", "LISTEN_PID=", NULL,
 };
 
-enum { ENGINE_ARGS_MAX = 32 };
+enum { ENGINE_ARGS_MAX = 32 + LIMIT_RUNTIME_FLAGS };
 
 struct engine_args {
     const char *argv[ENGINE_ARGS_MAX];
@@ -62,6 +62,9 @@ static void args_fill(struct engine_args *args, const struct backends *b, const 
     args_add_number(args, "--ctx-size", be->plan.context);
     args_add_number(args, "--parallel", b->options.parallel);
     args_add_number(args, "--threads", b->options.threads);
+    for (size_t i = 0; i < be->plan.n_args && args->n + 1 < ENGINE_ARGS_MAX; i++)
+        args->argv[args->n++] = be->plan.args[i]; /* behind the daemon's own: the last one counts */
+    args->argv[args->n] = NULL;
 }
 
 /* A channel for "ready" and "stop", and one for stderr. Both are sockets, whose ends can block differently: the engine

@@ -42,7 +42,28 @@
     X(ENGINE_LOG_BYTES,     8 * 1024 * 1024,           "an engine's log file; then it becomes FILE.1")             \
     X(ENGINE_METRICS_BYTES, 1024 * 1024,               "the answer of an engine's /metrics")                       \
     X(METRIC_FAMILIES,      256,                       "metrics of all engines by name")                           \
+    X(SETTINGS_BYTES,       256 * 1024,                "the settings of one model")                                \
+    X(RUNTIME_FLAGS,        256,                       "words of a model's runtime flags")                         \
+    X(PRELOADS,             64,                        "models being loaded because they were configured")          \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
+    X(TOOLS,                512,                       "entries of `tools`")                                       \
+    X(TOOLS_BYTES,          1024 * 1024,               "`tools` as JSON")                                          \
+    X(TOOL_NAME_BYTES,      128,                       "the name of a tool")                                       \
+    X(SCHEMA_BYTES,         256 * 1024,                "a JSON schema")                                            \
+    X(SCHEMA_NODES,         4096,                      "schemas within a JSON schema")                             \
+    X(SCHEMA_DEPTH,         32,                        "schemas within each other")                                \
+    X(SCHEMA_PROPERTIES,    256,                       "properties of one object of a JSON schema")                \
+    X(SCHEMA_NAME_BYTES,    128,                       "the name of a property")                                   \
+    X(SCHEMA_ENUM,          2048,                      "entries of one `enum` of a JSON schema")                   \
+    X(SCHEMA_COUNT,         10000,                     "minLength, maxItems and their like")                       \
+    X(PATTERN_BYTES,        1024,                      "`pattern` of a JSON schema")                               \
+    X(GRAMMAR_BYTES,        1024 * 1024,               "a grammar, also one made of a schema or of tools")         \
+    X(GRAMMAR_RULES,        65536,                     "rules of a grammar")                                       \
+    X(GRAMMAR_NODES,        1024 * 1024,               "places in a compiled grammar")                             \
+    X(GRAMMAR_DEPTH,        160,                       "groups within groups of a grammar")                        \
+    X(GRAMMAR_REPEAT,       100000,                    "repetitions of an item of a grammar")                      \
+    X(GRAMMAR_CALLS,        1024,                      "rules within rules while a text is matched")               \
+    X(GRAMMAR_PLACES,       2048,                      "places where an ambiguous grammar may be at once")         \
     X(ARENA_BYTES,          256 * 1024 * 1024,         "memory of one request's arena")
 /* clang-format on */
 

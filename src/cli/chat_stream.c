@@ -42,6 +42,8 @@ static void chat_usage(struct chat_reading *r, const json_t *usage)
         return;
     json_int_t prompt = json_integer_value(json_object_get(usage, "prompt_tokens"));
     json_int_t answer = json_integer_value(json_object_get(usage, "completion_tokens"));
+    if (r->ask->usage != NULL)
+        *r->ask->usage = (struct chat_usage){prompt, answer};
     text_format(words, sizeof words, "Token usage: %lld prompt + %lld completion = %lld total", (long long)prompt,
                 (long long)answer, (long long)(prompt + answer));
     r->ask->on_text(r->ask->ctx, CHAT_PIECE_USAGE, words);

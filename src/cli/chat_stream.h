@@ -12,11 +12,16 @@
 
 enum chat_piece { CHAT_PIECE_ANSWER, CHAT_PIECE_REASONING, CHAT_PIECE_USAGE /* once, at the end, if it comes */ };
 
+struct chat_usage {
+    int64_t prompt_tokens, completion_tokens;
+};
+
 struct chat_ask {
     const char *model;
     json_t *messages, *options;
     void (*on_text)(void *ctx, enum chat_piece kind, const char *text);
     void *ctx;
+    struct chat_usage *usage; /* filled when the stream tells it (options: stream_options.include_usage); NULL */
 };
 
 bool chat_stream(struct cli *cli, const struct chat_ask *ask, struct buf *answer, struct err *err);

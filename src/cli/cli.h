@@ -20,8 +20,11 @@ struct cli {
     char *docker_config; /* the folder of Docker's config.json: --config, DOCKER_CONFIG, ~/.docker */
     char base_url[512];  /* "http://localhost:12434", no slash at the end */
     char socket[108];    /* unix socket to use instead of TCP, "" if none */
-    bool named;          /* MODEL_RUNNER_HOST says where: never start one ourselves */
     bool external;       /* base_url is another OpenAI API (cli_external): its key is OPENAI_API_KEY, never ours */
+    bool named;          /* MODEL_RUNNER_HOST or a context says where: never start one ourselves */
+    char context[160];   /* the context that says it, "" if none does */
+    char ca_cert[4096];  /* certificates to trust beside the system's, "" if none */
+    bool tls_any;        /* accept any certificate */
     int64_t patience_ns; /* a daemon that takes longer has not answered; 0: wait */
     int interrupt_fd;    /* closed by Ctrl-C once cli_catch_interrupt was called; -1 before */
 };
@@ -36,18 +39,25 @@ bool cli_parse(const struct command *c, const char *program, int argc, char **ar
 void command_args_done(struct command_args *args);
 
 /* ---- cli/help.c ---- */
+extern const char *const help_groups[]; /* the headings of `tug --help`, in order, NULL-terminated */
 void help_all(const char *program);
 /* `name`: as the user types it, with the program. */
 void help_command(const struct command *c, const char *name);
 /* " [OPTIONS] MODEL" behind a command's name; "" when it takes nothing. */
 void help_usage(const struct command *c, char *dst, size_t size);
 
-/* ---- cli/daemon_call.c: HTTP to the daemon ---- */
-/* Finds out where the daemon is (MODEL_RUNNER_HOST, the home's socket, port 12434); no call yet. */
+/* ---- cli/daemon_locate.c ---- */
+#define CLI_DEFAULT_HOST "http://localhost:12434"
+/* Finds out where the daemon is (MODEL_RUNNER_HOST, the current context, the home's socket, port 12434); no call yet.
+ */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
+/* cli/host_base.c: "http://127.0.0.1:12434" for other programs of this machine, once the daemon was found. */
+bool cli_host_base(const struct cli *cli, char *dst, size_t size, struct err *err);
 /* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
 bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
+
+/* ---- cli/daemon_call.c: HTTP to the daemon ---- */
 /* Opens a call; an answer of 400 and above becomes err with the daemon's own message. */
 bool cli_open(struct cli *cli, const char *method, const char *path, const char *const *headers, const struct buf *body,
               struct http_call **ret_call, struct err *err);
@@ -92,8 +102,9 @@ int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);
+int cli_docs_man(const char *dir); /* cli/docs_man.c: a man page a command, into dir; the exit code */
 
-/* ---- cli/plugin.c: `docker model` ---- */
+/* ---- cli/plugin_protocol.c: `docker model` ---- */
 bool plugin_called(const char *argv0);
 /* Cuts docker's global flags and the word `model` off the front; the new argc, argv[0] kept. *ret_config: the value of
  * --config, NULL: none. */

@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/contexts.h"
 #include "oci/reference.h"
 #include "platform/clock.h"
 #include "json/json_read.h"
@@ -106,6 +107,20 @@ static void complete_models(const struct complete *c)
     }
 }
 
+static void complete_contexts(const struct complete *c)
+{
+    _cleanup_(json_free) json_t *root = NULL;
+    const char *name;
+    json_t *context;
+    if (!contexts_read(c->cli->docker_config, &root, NULL))
+        return;
+    complete_offer(c, CONTEXT_DEFAULT, "The daemon of this machine");
+    json_object_foreach(json_object_get(root, "contexts"), name, context)
+    {
+        complete_offer(c, name, json_string_value(json_object_get(context, "host")));
+    }
+}
+
 /* By the word that stands for it in help: "MODEL", "PATH", "[MODEL...]". */
 static void complete_kind(struct complete *c, const char *word, size_t len)
 {
@@ -119,6 +134,7 @@ static void complete_kind(struct complete *c, const char *word, size_t len)
         {"PATH", NULL, COMPLETE_DEFAULT},
         {"FILE", NULL, COMPLETE_DEFAULT},
         {"DIR", NULL, COMPLETE_DIRS},
+        {"CONTEXT", complete_contexts, COMPLETE_NO_FILES},
     };
     while (len > 0 && (*word == '[' || *word == '('))
         word++, len--;
@@ -203,18 +219,23 @@ static void complete_word(struct complete_place *p, const char *word)
     bool whole = true;
     if (p->waiting != NULL) {
         p->waiting = NULL;
-    } else if (p->only_args) {
-        p->n_args++;
-    } else if (strcmp(word, "--") == 0) {
+        return;
+    }
+    if (!p->only_args && strcmp(word, "--") == 0) {
         p->only_args = true;
-    } else if (word[0] == '-' && word[1] != '\0') {
+        return;
+    }
+    if (!p->only_args && word[0] == '-' && word[1] != '\0') {
         const struct flag *f = complete_find(p, word, &whole);
         p->waiting = f != NULL && !whole ? f : NULL;
-    } else if (p->command->sub != NULL && p->n_args == 0 && (sub = command_find_in(p->command->sub, word)) != NULL) {
-        *p = (struct complete_place){.command = sub, .parent = p->command};
-    } else {
-        p->n_args++;
+        return;
     }
+    if (!p->only_args && p->command->sub != NULL && p->n_args == 0)
+        sub = command_find_in(p->command->sub, word);
+    if (sub != NULL)
+        *p = (struct complete_place){.command = sub, .parent = p->command};
+    else
+        p->n_args++;
 }
 
 /* Within a command: the words between its name and the cursor, then what fits there. */

@@ -1,81 +1,16 @@
-/* cli/daemon_call.c: where the daemon is, and calls to it. */
+/* cli/daemon_call.c: calls to the daemon, and what their failures mean. */
 #include "cli/cli.h"
 
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
-#include "platform/clock.h"
 #include "platform/process.h"
-#include "platform/socket.h"
 #include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
 
-enum { DEFAULT_PORT = 12434, PATH_MAX_BYTES = 2048 };
-
-static bool locate_named(struct cli *cli, const char *host, struct err *err)
-{
-    cli->named = true;
-    if (text_starts(host, "unix:")) {
-        const char *path = host + 5;
-        while (path[0] == '/' && path[1] == '/')
-            path++;
-        if (!text_format(cli->socket, sizeof cli->socket, "%s", path))
-            return err_set(err, ERR_INVALID, "MODEL_RUNNER_HOST: the socket path %s is too long", path);
-        return text_format(cli->base_url, sizeof cli->base_url, "http://localhost");
-    }
-    const char *scheme = strstr(host, "://") == NULL ? "http://" : "";
-    struct http_url url;
-    if (!text_format(cli->base_url, sizeof cli->base_url, "%s%s", scheme, host) ||
-        !http_url_parse(cli->base_url, &url, err))
-        return err_set(err, ERR_INVALID, "MODEL_RUNNER_HOST=%s is not an address: use http://HOST:PORT or unix:/PATH",
-                       host);
-    size_t n = strlen(cli->base_url);
-    while (n > 0 && cli->base_url[n - 1] == '/')
-        cli->base_url[--n] = '\0';
-    return true;
-}
-
-bool cli_locate(struct cli *cli, struct err *err)
-{
-    const char *host = process_env("MODEL_RUNNER_HOST");
-    if (host != NULL)
-        return locate_named(cli, host, err);
-    text_format(cli->base_url, sizeof cli->base_url, "http://localhost:%d", DEFAULT_PORT);
-    int fd = -1;
-    if (!text_format(cli->socket, sizeof cli->socket, "%s/run/tug.sock", cli->home) ||
-        !socket_connect_unix(cli->socket, &fd, NULL))
-        cli->socket[0] = '\0';
-    else
-        close(fd);
-    return true;
-}
-
-bool cli_external(struct cli *cli, const char *url, struct err *err)
-{
-    struct http_url parts;
-    size_t n = strlen(url);
-    while (n > 0 && url[n - 1] == '/')
-        n--;
-    if (!text_format(cli->base_url, sizeof cli->base_url, "%.*s", (int)n, url) || !http_url_parse(url, &parts, NULL))
-        return err_set(err, ERR_INVALID, "--openaiurl: %s is not an address such as http://HOST:PORT/v1", url);
-    cli->socket[0] = '\0';
-    cli->named = cli->external = true;
-    return true;
-}
-
-bool cli_reachable(struct cli *cli)
-{
-    int fd = -1;
-    struct http_url url;
-    bool ok = cli->socket[0] != '\0' ? socket_connect_unix(cli->socket, &fd, NULL)
-                                     : http_url_parse(cli->base_url, &url, NULL) &&
-                                           socket_connect_tcp(url.host, url.port, CLOCK_SECOND, &fd, NULL);
-    if (ok)
-        close(fd);
-    return ok;
-}
+enum { PATH_MAX_BYTES = 2048 };
 
 bool cli_path(char *dst, size_t size, const char *before, const char *name, const char *after)
 {
@@ -112,8 +47,54 @@ static enum err_code call_code(int status)
     }
 }
 
-static bool call_failed(struct http_call *call, struct err *err)
+static const char *call_way(const struct cli *cli, char dst[256])
 {
+    if (cli->context[0] != '\0')
+        text_format(dst, 256, "is the context \"%s\" right?", cli->context);
+    else if (cli->external)
+        text_format(dst, 256, "is --openaiurl right?");
+    else if (cli->named)
+        text_format(dst, 256, "is MODEL_RUNNER_HOST right?");
+    else
+        text_format(dst, 256,
+                    "stop it, or run 'tug serve --port PORT' and set MODEL_RUNNER_HOST=http://localhost:PORT");
+    return dst;
+}
+
+/* Docker Model Runner names no server, and a proxy may stand before ours: so it is the kind of answer that tells. */
+static bool call_is_foreign(const struct http_call *call)
+{
+    const char *server = http_call_header(call, "server"), *type = http_call_header(call, "content-type");
+    if (server != NULL && text_starts(server, "tug/"))
+        return false;
+    return type == NULL || (!text_starts(type, "application/json") && !text_starts(type, "text/plain"));
+}
+
+static bool call_foreign(const struct cli *cli, const struct http_call *call, struct err *err)
+{
+    char way[256];
+    const char *server = http_call_header(call, "server");
+    return err_set(err, ERR_PROTOCOL, "what answers at %s is no model runner (status %d%s%.100s); %s",
+                   cli->socket[0] != '\0' ? cli->socket : cli->base_url, http_call_status(call),
+                   server != NULL ? ", it calls itself " : "", server != NULL ? server : "", call_way(cli, way));
+}
+
+/* An error may only mean that the daemon was not restarted after an upgrade, or is behind. */
+static void call_other_version(const struct http_call *call, struct err *err)
+{
+    const char *server = http_call_header(call, "server");
+    if (err == NULL || server == NULL || !text_starts(server, "tug/") || strcmp(server + 4, TUG_VERSION) == 0)
+        return;
+    char text[ERR_TEXT_MAX];
+    text_format(text, sizeof text, "%s", err->text);
+    err_set(err, err->code, "%s\nThe daemon is Tug %.40s and this is %s: restart the daemon, or update the older one.",
+            text, server + 4, TUG_VERSION);
+}
+
+static bool call_failed(const struct cli *cli, struct http_call *call, struct err *err)
+{
+    if (call_is_foreign(call))
+        return call_foreign(cli, call, err);
     int status = http_call_status(call);
     _cleanup_(buf_done) struct buf body = BUF_INIT(LIMIT_ERROR_BODY_BYTES);
     struct err ignored = ERR_INIT;
@@ -140,9 +121,28 @@ static bool call_unreachable(struct cli *cli, struct err *err)
     text_format(reason, sizeof reason, "%s", err->text);
     if (cli->external)
         return err_set(err, ERR_UNREACHABLE, "no answer from %s (%s); is --openaiurl right?", cli->base_url, reason);
+    const char *where = cli->socket[0] != '\0' ? cli->socket : cli->base_url;
+    if (cli->context[0] != '\0')
+        return err_set(
+            err, ERR_UNREACHABLE,
+            "cannot reach the daemon at %s (%s); that is the context \"%s\": is it right, and is it running?", where,
+            reason, cli->context);
     const char *way = cli->named ? "is MODEL_RUNNER_HOST right, and is it running?" : "start it with 'tug serve'";
-    return err_set(err, ERR_UNREACHABLE, "cannot reach the daemon at %s (%s); %s",
-                   cli->socket[0] != '\0' ? cli->socket : cli->base_url, reason, way);
+    return err_set(err, ERR_UNREACHABLE, "cannot reach the daemon at %s (%s); %s", where, reason, way);
+}
+
+static bool call_not_opened(struct cli *cli, struct err *err)
+{
+    char reason[ERR_TEXT_MAX], way[256];
+    if (err == NULL)
+        return false;
+    if (err->code == ERR_UNREACHABLE)
+        return call_unreachable(cli, err);
+    if (err->code != ERR_PROTOCOL)
+        return false;
+    text_format(reason, sizeof reason, "%s", err->text);
+    return err_set(err, ERR_PROTOCOL, "what answers at %s is no model runner: %.300s; %s",
+                   cli->socket[0] != '\0' ? cli->socket : cli->base_url, reason, call_way(cli, way));
 }
 
 bool cli_api_key_header(const struct cli *cli, char *dst, size_t size)
@@ -154,10 +154,14 @@ bool cli_api_key_header(const struct cli *cli, char *dst, size_t size)
 bool cli_open_spec(struct cli *cli, const struct http_call_spec *spec, struct http_call **ret_call, struct err *err)
 {
     struct http_call *call = NULL;
-    if (!http_call_open(spec, &call, err))
-        return err != NULL && err->code == ERR_UNREACHABLE ? call_unreachable(cli, err) : false;
+    struct http_call_spec ours = *spec;
+    ours.ca_file = cli->ca_cert[0] != '\0' ? cli->ca_cert : NULL;
+    ours.tls_any = cli->tls_any;
+    if (!http_call_open(&ours, &call, err))
+        return call_not_opened(cli, err);
     if (http_call_status(call) >= 400) {
-        call_failed(call, err);
+        call_failed(cli, call, err);
+        call_other_version(call, err);
         http_call_close(&call);
         return false;
     }
@@ -203,15 +207,14 @@ bool cli_json(struct cli *cli, const char *method, const char *path, const struc
     _cleanup_(buf_done) struct buf answer = BUF_INIT(LIMIT_INDEX_JSON_BYTES);
     json_t *root = NULL;
     bool ok = http_call_read_all(call, &answer, err);
+    if (ok && answer.len == 0)
+        root = json_null();
+    else if (!ok || !json_parse(buf_str(&answer), answer.len, &root, err))
+        ok = ok && call_is_foreign(call) ? call_foreign(cli, call, err) : err_while(err, "reading the daemon's answer");
     http_call_close(&call);
-    if (ok && answer.len == 0) {
-        *ret_json = json_null();
-        return true;
-    }
-    if (!ok || !json_parse(buf_str(&answer), answer.len, &root, err))
-        return err_while(err, "reading the daemon's answer");
-    *ret_json = root;
-    return true;
+    if (ok)
+        *ret_json = root;
+    return ok;
 }
 
 bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,

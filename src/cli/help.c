@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+const char *const help_groups[] = {"Use models", "Manage models", "See what runs", "The daemon", NULL};
+
 static int help_name_order(const void *a, const void *b)
 {
     const struct command *x = *(const struct command *const *)a, *y = *(const struct command *const *)b;
@@ -44,10 +46,9 @@ void help_all(const char *program)
         return;
     }
     printf("Usage:  %s COMMAND\n\nPull an AI model, run it, talk to it through an OpenAI-compatible API.\n", program);
-    static const char *const groups[] = {"Use models", "Manage models", "See what runs", "The daemon", "Docker"};
-    for (size_t g = 0; g < sizeof groups / sizeof groups[0]; g++) {
-        printf("\n%s:\n", groups[g]);
-        help_commands(command_table, groups[g]);
+    for (size_t g = 0; help_groups[g] != NULL; g++) {
+        printf("\n%s:\n", help_groups[g]);
+        help_commands(command_table, help_groups[g]);
     }
     printf("\nRun '%s COMMAND --help' for more on a command.\n", program);
     printf("MODEL_RUNNER_HOST names another daemon; TUG_HOME the folder of all state.\n");

@@ -24,7 +24,9 @@ static const struct parse_row parse_rows[] = {
     {"bool with value", "list", {"--json=false"}, 0, NULL},
     {"bool with bad value", "list", {"--json=maybe"}, 0, "invalid value \"maybe\" for --json"},
     {"unknown long", "list", {"--jsn"}, 0, "unknown flag: --jsn"},
-    {"unknown short", "list", {"-z"}, 0, "unknown shorthand flag: -z"},
+    {"unknown short", "list", {"-z"}, 0, "unknown shorthand flag: 'z' in -z"},
+    {"unknown among shorts", "list", {"-qz"}, 0, "unknown shorthand flag: 'z' in -qz"},
+    {"short without its value", "search", {"-n"}, 0, "flag needs an argument: 'n' in -n"},
     {"too many", "list", {"a", "b"}, 0, "'tug list' requires at most 1 argument."},
     {"too few", "pull", {NULL}, 0, "'tug pull' requires 1 argument."},
     {"too few of several", "tag", {"a"}, 0, "'tug tag' requires 2 arguments."},
@@ -213,7 +215,11 @@ static void rows_complete(const struct command *const *table, bool top)
     for (size_t i = 0; table[i] != NULL; i++) {
         const struct command *c = table[i];
         assert_non_null(c->summary);
-        assert_true(!top || c->hidden || c->group != NULL);
+        size_t group = 0;
+        while (top && help_groups[group] != NULL && (c->group == NULL || strcmp(help_groups[group], c->group) != 0))
+            group++;
+        if (top && !c->hidden && help_groups[group] == NULL)
+            fail_msg("%s has no group of `tug --help`", c->name);
         assert_true(c->run != NULL || c->sub != NULL);
         assert_non_null(c->args);
         if (c->sub != NULL)

@@ -113,29 +113,54 @@ static bool run_reach(const struct command_args *args, struct err *err)
     return cli_ready(cli, DAEMON_START, err) && cli_have_model(cli, args->argv[0], stderr, err);
 }
 
+struct run_prompt {
+    struct buf typed, piped;
+    json_t *content; /* NULL: none was given, it is a chat */
+};
+
+static void run_prompt_done(struct run_prompt *p)
+{
+    buf_done(&p->typed);
+    buf_done(&p->piped);
+    json_free(&p->content);
+}
+
+static bool run_prompt_read(const struct command_args *args, struct run_prompt *p, struct err *err)
+{
+    bool pipe = !command_flag(args, "detach")->b && run_stdin_has_text();
+    if (!run_typed(args, &p->typed, err) || (pipe && !run_piped(&p->piped, err)))
+        return false;
+    if (p->typed.len == 0 && p->piped.len == 0)
+        return !pipe || err_set(err, ERR_INVALID, "standard input is empty: give a prompt, or a terminal for a chat");
+    return run_content(buf_str(&p->typed), buf_str(&p->piped), &p->content, err);
+}
+
+static void run_debug(const struct command_args *args, const struct run_prompt *p)
+{
+    if (!command_flag(args, "debug")->b)
+        return;
+    fprintf(stderr, "Running model %s%s%s\n", args->argv[0], p->content != NULL ? " with prompt " : "",
+            buf_str(&p->typed));
+}
+
 static bool run_run(struct command_args *args, int *ret_exit, struct err *err)
 {
     (void)ret_exit;
     struct cli *cli = args->cli;
     const char *model = args->argv[0];
-    bool colour = false, detach = command_flag(args, "detach")->b;
-    _cleanup_(buf_done) struct buf typed = BUF_INIT(LIMIT_REQUEST_BODY_BYTES / 2);
-    _cleanup_(buf_done) struct buf piped = BUF_INIT(LIMIT_REQUEST_BODY_BYTES / 2);
-    _cleanup_(json_free) json_t *content = NULL;
-    bool pipe = !detach && run_stdin_has_text();
-    if (!run_colour(args, &colour, err) || !run_refuse(args, err) || !run_typed(args, &typed, err) ||
-        (pipe && !run_piped(&piped, err)))
+    bool colour = false;
+    _cleanup_(run_prompt_done) struct run_prompt prompt = {.typed = BUF_INIT(LIMIT_REQUEST_BODY_BYTES / 2),
+                                                           .piped = BUF_INIT(LIMIT_REQUEST_BODY_BYTES / 2)};
+    if (!run_colour(args, &colour, err) || !run_refuse(args, err) || !run_prompt_read(args, &prompt, err))
         return false;
-    bool once = typed.len > 0 || piped.len > 0;
-    if (pipe && !once)
-        return err_set(err, ERR_INVALID, "standard input is empty: give a prompt, or a terminal for a chat");
-    if (command_flag(args, "debug")->b)
-        fprintf(stderr, "Running model %s%s%s\n", model, once ? " with prompt " : "", once ? buf_str(&typed) : "");
-    if ((once && !run_content(buf_str(&typed), buf_str(&piped), &content, err)) || !run_reach(args, err))
+    run_debug(args, &prompt);
+    if (!run_reach(args, err))
         return false;
-    if (detach)
+    if (command_flag(args, "detach")->b)
         return chat_preload(cli, model, err);
-    return once ? run_once(cli, model, content, colour, err) : chat_loop(cli, model, colour, err);
+    if (prompt.content == NULL)
+        return chat_loop(cli, model, colour, err);
+    return run_once(cli, model, prompt.content, colour, err);
 }
 
 static const struct flag run_flags[] = {

@@ -24,9 +24,15 @@
     X(unload) \
     X(logs) \
     X(requests) \
+    X(bench) \
+    X(launch) \
+    X(skills) \
+    X(gateway) \
     X(serve) \
     X(status) \
     X(version) \
+    X(context) \
+    X(plugin) \
     X(completion) \
     X(compose)
 /* clang-format on */

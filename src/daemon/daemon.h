@@ -13,9 +13,10 @@
  *   logs/         engine-ID12.log, what each engine wrote to stderr
  *
  * Signals: SIGTERM, SIGINT: new requests get 503, running ones have grace_ns, then the engines stop;
- * a second one ends at once. SIGHUP and SIGPIPE are ignored. When it is ready, it writes one line
- * to stdout, "READY=1" to $NOTIFY_SOCKET, and "ready\n" to ready_fd; $LISTEN_FDS sockets (systemd)
- * replace `listen`.
+ * transfers stop at once and keep what they have; a second one ends at once. SIGHUP and SIGPIPE are ignored. When it is
+ * ready, it writes one line to stdout, "READY=1" (later "STOPPING=1", each with a STATUS) to $NOTIFY_SOCKET, and
+ * "ready\n" to ready_fd; $LISTEN_FDS sockets (systemd) replace `listen`; when it stops they accept no more here, so
+ * that who comes waits for the next process.
  *
  * Off loopback it listens only with an api_key or with `insecure`.
  *
@@ -47,7 +48,7 @@ struct daemon_options {
     uint64_t memory_bytes;   /* for all engines; 0: what the machine has, less a reserve */
     int64_t grace_ns;        /* what running requests get at the end */
     int64_t wait_ns;         /* how long a request waits for room in memory */
-    const char *engine_path; /* NULL: tug-engine beside this program, else in PATH */
+    const char *engine_path; /* NULL: tug-engine beside this program or in ../lib/tug, else in PATH */
     enum log_level log_level;
     int ready_fd; /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
 };

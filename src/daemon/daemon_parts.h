@@ -24,6 +24,7 @@ struct daemon_sockets {
     const char *addresses[DAEMON_LISTEN_MAX]; /* "http://127.0.0.1:12434", "unix:/…/tug.sock" */
     bool remove[DAEMON_LISTEN_MAX];           /* a socket file of ours */
     size_t n;
+    size_t n_shared; /* the first ones are systemd's, which goes on listening when we end */
 };
 
 /* ---- home.c */

@@ -46,7 +46,9 @@ struct job_event {
 
 bool distribution_new(struct store *s, const struct distribution_options *options, struct distribution **ret_d,
                       struct err *err);
-void distribution_stop(struct distribution **d); /* pauses running jobs, keeps their state, joins the threads */
+/* No new jobs; running ones end soon with ERR_UNAVAILABLE and keep what they have. Does not wait. */
+void distribution_pause(struct distribution *d);
+void distribution_stop(struct distribution **d); /* the same, and joins the threads */
 
 /* Errors that are known at once (not a reference): false. Everything later comes as an event; the first event tells
  * whether it began: a JOB_ERROR before any other event lets api/ answer with its status code. */
@@ -78,6 +80,11 @@ bool export_begin(struct store *s, const struct model *m, struct export_tar **re
 ssize_t export_read(struct export_tar *x, void *dst, size_t max, struct err *err);
 uint64_t export_bytes(const struct export_tar *x); /* the length of the whole, for Content-Length */
 void export_end(struct export_tar **x);
+
+/* `target` becomes `source` with this context size (0: as it is); no layer is copied. ModelPack has no field for it:
+ * ERR_INVALID. */
+bool distribution_repackage(struct store *s, const struct model *source, int64_t context_size,
+                            const struct reference *target, char ret_id[DIGEST_TEXT], struct err *err);
 
 /* A package made from files: equal contents, names and options give an equal id (no times; SOURCE_DATE_EPOCH, when
  * set, becomes the date of creation). The files are hashed once and read again for the archive (the CLI runs this on

@@ -35,6 +35,7 @@
 #include <stdint.h>
 
 struct batch;
+struct guide;
 
 struct batch_options {
     /* Tokens of KV for all sequences together, paid at once; 0: 8192, or what half of the memory free beside the
@@ -68,6 +69,7 @@ struct gen_params {
     size_t n_bias;
     const char *const *stops; /* not empty strings */
     size_t n_stops;
+    struct guide *guide; /* guide.h; NULL: any text. gen_submit takes a reference of its own */
 };
 #define GEN_PARAMS_DEFAULT                                                                                             \
     ((struct gen_params){.temperature = 1.0,                                                                           \

@@ -24,7 +24,9 @@ struct front {
     struct batch *batch;
     const struct chat_templates *templates; /* NULL: an embedding model */
     const char *model_path;
-    int64_t created_s; /* when the model was loaded, Unix seconds */
+    struct gen_params defaults;  /* of requests that do not say */
+    const char *template_kwargs; /* likewise: an object as JSON text; NULL: none */
+    int64_t created_s;           /* when the model was loaded, Unix seconds */
 };
 
 extern const struct http_route front_routes[]; /* ends with pattern NULL */

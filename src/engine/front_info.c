@@ -42,6 +42,33 @@ void front_health(struct http_request *req)
     http_reply(req, 200, "application/json", ok, sizeof ok - 1);
 }
 
+/* As llama-server has it: what a request gets that does not say. */
+static void props_defaults(struct json_out *j, const struct front *front)
+{
+    const struct gen_params *p = &front->defaults;
+    json_key(j, "default_generation_settings");
+    json_open(j, '{');
+    json_key(j, "params");
+    json_open(j, '{');
+    json_kv_num(j, "temperature", p->temperature);
+    json_kv_int(j, "top_k", p->top_k);
+    json_kv_num(j, "top_p", p->top_p);
+    json_kv_num(j, "min_p", p->min_p);
+    json_kv_num(j, "repeat_penalty", p->repeat_penalty);
+    json_kv_int(j, "repeat_last_n", p->repeat_last_n);
+    json_kv_num(j, "presence_penalty", p->presence_penalty);
+    json_kv_num(j, "frequency_penalty", p->frequency_penalty);
+    json_kv_int(j, "seed", p->seed_set ? (int64_t)p->seed : -1);
+    json_kv_int(j, "n_predict", p->max_tokens);
+    json_kv_bool(j, "ignore_eos", p->ignore_eos);
+    json_close(j, '}');
+    if (front->template_kwargs != NULL) {
+        json_key(j, "chat_template_kwargs");
+        json_raw(j, front->template_kwargs, strlen(front->template_kwargs));
+    }
+    json_close(j, '}');
+}
+
 void front_props(struct http_request *req)
 {
     _cleanup_(buf_done) struct buf out = BUF_INIT(LIMIT_ANSWER_BYTES);
@@ -64,6 +91,7 @@ void front_props(struct http_request *req)
     json_kv_str(&j, "bos_token", model->bos);
     json_kv_str(&j, "eos_token", model->eos);
     json_kv_str(&j, "chat_template", front->templates == NULL ? NULL : chat_templates_source(front->templates));
+    props_defaults(&j, front);
     json_kv_str(&j, "build_info", "tug-engine " TUG_VERSION ", llama.cpp " TUG_LLAMA_BUILD);
     json_close(&j, '}');
     http_reply_json(req, 200, &out);

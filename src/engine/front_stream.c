@@ -20,20 +20,46 @@ static bool stream_open_choice(struct job *job, size_t choice)
     return openai_event_chunk(&job->out, &job->head, &chunk);
 }
 
+struct stream_parts {
+    struct job *job;
+    size_t choice;
+    bool logprobs; /* still to be told: they go with the first part */
+};
+
+static bool stream_part(void *ctx, const struct openai_part *part)
+{
+    struct stream_parts *s = ctx;
+    struct job_choice *c = &s->job->choices[s->choice];
+    struct openai_chunk chunk = {.index = s->choice, .part = part, .logprobs = s->logprobs ? &c->logprobs : NULL};
+    c->n_calls += part->kind == OPENAI_PART_CALL;
+    if (!openai_event_chunk(&s->job->out, &s->job->head, &chunk))
+        return false;
+    if (s->logprobs)
+        openai_logprobs_clear(&c->logprobs);
+    s->logprobs = false;
+    return true;
+}
+
+/* Logprobs of text that is no part of the message yet wait for the next part. */
 static bool stream_apply(struct job *job, size_t choice, const struct gen_event *event)
 {
     struct job_choice *c = &job->choices[choice];
     bool logprobs = job->in.sampling.top_logprobs != OPENAI_UNSET;
-    openai_logprobs_clear(&c->logprobs);
     if (!stream_open_choice(job, choice) || !job_add_logprobs(&c->logprobs, event))
         return false;
+    if (c->reader != NULL) {
+        struct stream_parts parts = {job, choice, logprobs};
+        return job_read(job, choice, event, stream_part, &parts);
+    }
     struct openai_chunk chunk = {
         .index = choice,
         .text = event->text,
         .text_len = event->text_len,
         .logprobs = logprobs ? &c->logprobs : NULL,
     };
-    return openai_event_chunk(&job->out, &job->head, &chunk);
+    bool ok = openai_event_chunk(&job->out, &job->head, &chunk);
+    openai_logprobs_clear(&c->logprobs);
+    return ok;
 }
 
 /* After the last choice has ended: the usage, if asked for, and the end mark. */
@@ -50,10 +76,12 @@ static bool stream_finish_choice(struct job *job, size_t choice)
     struct openai_usage usage;
     struct openai_timings timings;
     bool last = job->n_running == 0;
+    bool rest = job->choices[choice].reader != NULL && job->choices[choice].logprobs.columns[0].len > 0;
     job_usage(job, &usage, &timings);
     struct openai_chunk chunk = {
         .index = choice,
         .finish = job->choices[choice].finish,
+        .logprobs = rest ? &job->choices[choice].logprobs : NULL,
         .timings = last && !job->in.include_usage ? &timings : NULL,
     };
     if (!stream_open_choice(job, choice) || !openai_event_chunk(&job->out, &job->head, &chunk))

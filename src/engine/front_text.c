@@ -7,27 +7,26 @@
 #include "base/limits.h"
 #include "engine/job.h"
 #include "engine/params.h"
+#include "json/json_read.h"
 
 #include <string.h>
 
 /* ---- the prompt ---- */
 
-static bool chat_prompt(struct job *job, char **ret_stop_lines, struct err *err)
+/* The request's variables of the chat template over those that the engine was started with. */
+static bool chat_kwargs(struct job *job, struct err *err)
 {
-    _cleanup_free_ char *prompt = NULL;
-    char *stops = NULL;
-    char why[ERR_TEXT_MAX / 2] = "";
-    int32_t *tokens = NULL;
-    size_t n = 0;
-    if (!front_messages_fit(job->front, job->in.messages_json, err))
+    const char *mine = job->in.template_kwargs_json, *defaults = job->front->template_kwargs;
+    _cleanup_(json_free) json_t *all = NULL, *over = NULL;
+    if (mine == NULL)
+        job->in.template_kwargs_json = defaults;
+    if (mine == NULL || defaults == NULL)
+        return true;
+    if (!json_parse(defaults, strlen(defaults), &all, err) || !json_parse(mine, strlen(mine), &over, err))
         return false;
-    if (!chat_render(job->front->templates, job->in.messages_json, job->in.template_kwargs_json, &prompt, &stops, why,
-                     sizeof why))
-        return err_param(err, "messages", "the model's chat template refuses these messages: %s", why);
-    *ret_stop_lines = stops;
-    if (!front_tokenize(job->front, prompt, &tokens, &n, err))
-        return false;
-    job_add_prompt(job, tokens, n, NULL);
+    json_object_update(all, over);
+    _cleanup_free_ char *text = json_dumps(all, JSON_COMPACT);
+    job->in.template_kwargs_json = arena_strdup(&job->req->arena, check_alloc(text));
     return true;
 }
 
@@ -62,23 +61,86 @@ static bool completion_prompt(struct job *job, const struct openai_prompt *p, st
 
 static bool text_submit(struct job *job, struct err *err)
 {
-    _cleanup_free_ char *stop_lines = NULL;
     struct gen_params params;
     const struct model_info *model = model_get_info(job->front->model);
-    if (job->in.kind == OPENAI_CHAT && !chat_prompt(job, &stop_lines, err))
+    if (job->in.kind == OPENAI_CHAT && (!chat_kwargs(job, err) || !chat_prepare(job, err)))
         return false;
     for (size_t i = 0; job->in.kind == OPENAI_COMPLETION && i < job->in.n_prompts; i++)
         if (!completion_prompt(job, &job->in.prompts[i], err))
             return false;
-    return params_make(&job->in, model, stop_lines, &job->req->arena, &params, err) && job_submit(job, &params, err);
+    if (!params_make(&job->in, &job->front->defaults, model, job->plan.stops, &job->req->arena, &params, err))
+        return false;
+    if (job->plan.bound)
+        params.guide = job->plan.guide;
+    return job_submit(job, &params, err);
 }
 
 /* ---- one piece ---- */
 
+static struct job_call *call_new(struct job_choice *c, const struct openai_part *part)
+{
+    c->calls = check_alloc(realloc(c->calls, (c->n_calls + 1) * sizeof *c->calls));
+    struct job_call *call = &c->calls[c->n_calls++];
+    call->id = check_alloc(strdup(part->id));
+    call->name = check_alloc(strdup(part->name));
+    call->arguments = BUF_INIT(LIMIT_ANSWER_BYTES);
+    return call;
+}
+
+static bool whole_part(void *ctx, const struct openai_part *part)
+{
+    struct job_choice *c = ctx;
+    switch (part->kind) {
+    case OPENAI_PART_CONTENT:
+        return buf_add(&c->text, part->text, part->n);
+    case OPENAI_PART_REASONING:
+        return buf_add(&c->reasoning, part->text, part->n);
+    case OPENAI_PART_CALL:
+        (void)call_new(c, part);
+        return true;
+    case OPENAI_PART_ARGUMENTS:
+        return c->n_calls == 0 || buf_add(&c->calls[c->n_calls - 1].arguments, part->text, part->n);
+    }
+    return true;
+}
+
 static bool whole_apply(struct job *job, size_t choice, const struct gen_event *event)
 {
     struct job_choice *c = &job->choices[choice];
-    return buf_add(&c->text, event->text, event->text_len) && job_add_logprobs(&c->logprobs, event);
+    if (!job_add_logprobs(&c->logprobs, event))
+        return false;
+    if (c->reader == NULL)
+        return buf_add(&c->text, event->text, event->text_len);
+    return buf_add(&c->raw, event->text, event->text_len) && job_read(job, choice, event, whole_part, c);
+}
+
+/* A call that was cut short has arguments that nobody can read: then the text is all there is. */
+static bool calls_are_whole(struct job_choice *c)
+{
+    for (size_t i = 0; i < c->n_calls; i++) {
+        _cleanup_(json_free) json_t *arguments = NULL;
+        struct buf *text = &c->calls[i].arguments;
+        if (text->len == 0)
+            (void)buf_add_str(text, "{}");
+        if (!json_parse(buf_str(text), text->len, &arguments, NULL) || !json_is_object(arguments))
+            return false;
+    }
+    return true;
+}
+
+static void whole_calls(struct job *job, struct job_choice *c, struct openai_choice *out)
+{
+    if (!calls_are_whole(c)) {
+        out->text = buf_str(&c->raw);
+        out->text_len = c->raw.len;
+        out->finish = c->finish == OPENAI_FINISH_TOOLS ? OPENAI_FINISH_STOP : c->finish;
+        return;
+    }
+    struct openai_call *calls = arena_array(&job->req->arena, c->n_calls, sizeof *calls);
+    for (size_t i = 0; i < c->n_calls; i++)
+        calls[i] = (struct openai_call){c->calls[i].id, c->calls[i].name, buf_str(&c->calls[i].arguments)};
+    out->calls = calls;
+    out->n_calls = c->n_calls;
 }
 
 static bool whole_write(struct job *job, struct buf *out)
@@ -87,13 +149,15 @@ static bool whole_write(struct job *job, struct buf *out)
     struct openai_timings timings;
     struct openai_choice *choices = arena_array(&job->req->arena, job->n_choices, sizeof *choices);
     for (size_t i = 0; i < job->n_choices; i++) {
-        const struct job_choice *c = &job->choices[i];
+        struct job_choice *c = &job->choices[i];
         choices[i] = (struct openai_choice){
             .text = buf_str(&c->text),
             .text_len = c->text.len,
+            .reasoning = c->reasoning.len > 0 ? buf_str(&c->reasoning) : NULL,
             .logprobs = job->in.sampling.top_logprobs == OPENAI_UNSET ? NULL : &c->logprobs,
             .finish = c->finish,
         };
+        whole_calls(job, c, &choices[i]);
     }
     job_usage(job, &usage, &timings);
     return openai_write_answer(out, &job->head, choices, job->n_choices, &usage, &timings);

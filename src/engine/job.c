@@ -50,6 +50,9 @@ bool job_submit(struct job *job, const struct gen_params *params, struct err *er
         const struct job_prompt *prompt = &job->prompts[i / n];
         c->prompt = i / n;
         c->text = BUF_INIT(LIMIT_ANSWER_BYTES);
+        c->raw = c->reasoning = BUF_INIT(LIMIT_ANSWER_BYTES);
+        if (job->plan.prompt != NULL)
+            c->reader = reader_new(job->plan.prompt, job->plan.own_tools, job->in.parallel_tool_calls);
         openai_logprobs_init(&c->logprobs, job->in.kind);
         c->gen = gen_new(job->front->batch);
         c->gen->params = *params;
@@ -65,16 +68,30 @@ bool job_submit(struct job *job, const struct gen_params *params, struct err *er
     return true;
 }
 
+static void job_choice_done(struct job_choice *c)
+{
+    gen_free(&c->gen);
+    reader_free(&c->reader);
+    buf_done(&c->text);
+    buf_done(&c->raw);
+    buf_done(&c->reasoning);
+    for (size_t i = 0; c->calls != NULL && i < c->n_calls; i++) {
+        free(c->calls[i].id);
+        free(c->calls[i].name);
+        buf_done(&c->calls[i].arguments);
+    }
+    free(c->calls);
+    openai_logprobs_done(&c->logprobs);
+}
+
 void job_free(struct job **job_at)
 {
     struct job *job = *job_at;
     if (job == NULL)
         return;
-    for (size_t i = 0; i < job->n_choices; i++) {
-        gen_free(&job->choices[i].gen);
-        buf_done(&job->choices[i].text);
-        openai_logprobs_done(&job->choices[i].logprobs);
-    }
+    for (size_t i = 0; i < job->n_choices; i++)
+        job_choice_done(&job->choices[i]);
+    guide_unref(&job->plan.guide);
     for (size_t i = 0; i < job->n_prompts; i++)
         free(job->prompts[i].tokens);
     free(job->prompts);
@@ -87,10 +104,11 @@ void job_free(struct job **job_at)
 }
 
 /* After END: its figures are kept, its place in the engine is free for others. */
-static void job_ended(struct job *job, size_t slot, enum gen_finish finish)
+static void job_ended(struct job *job, size_t slot)
 {
     struct job_choice *c = &job->choices[job->running_choice[slot]];
-    c->finish = finish == GEN_LENGTH ? OPENAI_FINISH_LENGTH : OPENAI_FINISH_STOP;
+    if (c->n_calls > 0 && c->finish == OPENAI_FINISH_STOP)
+        c->finish = OPENAI_FINISH_TOOLS;
     c->stats = c->gen->stats;
     gen_free(&c->gen);
     job->n_running--;
@@ -98,6 +116,12 @@ static void job_ended(struct job *job, size_t slot, enum gen_finish finish)
         job->running[i] = job->running[i + 1];
         job->running_choice[i] = job->running_choice[i + 1];
     }
+}
+
+/* Whether an event has something for `apply`. The end has, if there is a reader: what it held back. */
+static bool event_says(const struct job_choice *c, const struct gen_event *event)
+{
+    return event->text_len > 0 || event->n_logprobs > 0 || (event->kind == GEN_EVENT_END && c->reader != NULL);
 }
 
 bool job_wait(struct job *job, job_apply *apply, size_t *ret_ended, struct err *err)
@@ -115,12 +139,22 @@ bool job_wait(struct job *job, job_apply *apply, size_t *ret_ended, struct err *
     }
     if (end && event.finish == GEN_CANCELLED)
         return err_set(err, ERR_UNAVAILABLE, "the engine is stopping; try again");
-    if ((event.text_len > 0 || event.n_logprobs > 0) && !apply(job, choice, &event))
+    if (end)
+        job->choices[choice].finish = event.finish == GEN_LENGTH ? OPENAI_FINISH_LENGTH : OPENAI_FINISH_STOP;
+    if (event_says(&job->choices[choice], &event) && !apply(job, choice, &event))
         return err_set(err, ERR_TOO_LARGE, "the answer is larger than %d bytes", (int)LIMIT_ANSWER_BYTES);
     if (end)
-        job_ended(job, (size_t)slot, event.finish);
+        job_ended(job, (size_t)slot);
     *ret_ended = end ? choice : JOB_NONE;
     return true;
+}
+
+bool job_read(struct job *job, size_t choice, const struct gen_event *event, reader_sink *sink, void *ctx)
+{
+    struct job_choice *c = &job->choices[choice];
+    bool end = event->kind == GEN_EVENT_END;
+    enum chat_more more = !end ? CHAT_MORE : c->finish == OPENAI_FINISH_LENGTH ? CHAT_CUT : CHAT_END;
+    return reader_feed(c->reader, event->text, event->text_len, more, sink, ctx);
 }
 
 static struct openai_token job_token(const struct gen_logprob *l)

@@ -11,7 +11,9 @@
 #ifndef TUG_ENGINE_JOB_H
 #define TUG_ENGINE_JOB_H
 
+#include "engine/chat_plan.h"
 #include "engine/front.h"
+#include "engine/reader.h"
 #include "openai/answer.h"
 
 struct job_choice {
@@ -20,8 +22,18 @@ struct job_choice {
     bool opened; /* its first chunk has gone out */
     enum openai_finish finish;
     struct gen_stats stats; /* at END */
-    struct buf text;        /* whole answers only */
+    struct reader *reader;  /* chat: text to parts of the message; NULL: text is the answer */
+    struct buf text;        /* whole answers only: the content; */
+    struct buf raw;         /* what the model wrote, when that is more; */
+    struct buf reasoning;
+    struct job_call *calls; /* and the tool calls */
+    size_t n_calls;         /* streams too: those that have begun */
     struct openai_logprobs logprobs;
+};
+
+struct job_call {
+    char *id, *name;
+    struct buf arguments;
 };
 
 struct job_prompt {
@@ -35,6 +47,7 @@ struct job {
     struct http_request *req;
     struct openai_request in;
     struct openai_head head;
+    struct chat_plan plan;
     struct job_prompt *prompts;
     size_t n_prompts;
     struct job_choice *choices;
@@ -60,6 +73,9 @@ void job_free(struct job **job);
 typedef bool job_apply(struct job *job, size_t choice, const struct gen_event *event);
 bool job_wait(struct job *job, job_apply *apply, size_t *ret_ended, struct err *err);
 
+/* An event's text through its choice's reader. `apply` is called for an END too when there is one, with the finish
+ * known. */
+bool job_read(struct job *job, size_t choice, const struct gen_event *event, reader_sink *sink, void *ctx);
 /* The chosen tokens of an event and their alternatives, appended. */
 bool job_add_logprobs(struct openai_logprobs *l, const struct gen_event *event);
 /* Sums over the choices; the prompt counts once for its n choices. Complete when nothing runs. */

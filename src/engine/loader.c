@@ -1,11 +1,16 @@
 /* engine/loader.c: see loader.h. */
 #include "engine/loader.h"
 
+#include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "gguf/gguf.h"
 #include "platform/clock.h"
 #include "platform/file.h"
+#include "json/json_read.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 enum { TEMPLATE_MAX_BYTES = 4 * 1024 * 1024 };
 
@@ -44,10 +49,31 @@ static bool load_templates(const struct engine_options *o, struct loaded *l, str
     return true;
 }
 
+static bool load_kwargs(const struct engine_options *o, struct loaded *l, struct err *err)
+{
+    const char *given = o->template_kwargs;
+    _cleanup_(json_free) json_t *all = NULL;
+    if (given == NULL && o->thinking < 0)
+        return true;
+    if (given == NULL)
+        all = json_object();
+    else if (!json_parse(given, strlen(given), &all, err))
+        return err_while(err, "reading --chat-template-kwargs");
+    if (!json_is_object(all))
+        return err_set(err, ERR_INVALID, "--chat-template-kwargs must be a JSON object, not %s", json_kind(all));
+    if (o->thinking >= 0 && json_object_get(all, "enable_thinking") == NULL)
+        json_object_set_new(all, "enable_thinking", json_boolean(o->thinking > 0));
+    l->template_kwargs = check_alloc(json_dumps(all, JSON_COMPACT));
+    return true;
+}
+
 static bool load_all(const struct engine_options *o, struct loaded *l, struct err *err)
 {
-    const struct model_spec spec = {
-        .path = o->model, .alias = o->alias, .gpu_layers = (int)o->gpu_layers, .no_mmap = o->no_mmap};
+    const struct model_spec spec = {.path = o->model,
+                                    .alias = o->alias,
+                                    .gpu_layers = (int)o->gpu_layers,
+                                    .no_mmap = o->no_mmap,
+                                    .mlock = o->mlock};
     const struct batch_options batch = {
         .context = (int32_t)o->ctx_size,
         .parallel = (int32_t)o->parallel,
@@ -57,7 +83,7 @@ static bool load_all(const struct engine_options *o, struct loaded *l, struct er
     };
     if (!check_files(o->model, err) || !model_load(&spec, &l->model, err))
         return false;
-    if (!model_get_info(l->model)->embedding && !load_templates(o, l, err))
+    if (!load_kwargs(o, l, err) || (!model_get_info(l->model)->embedding && !load_templates(o, l, err)))
         return false;
     return batch_start(l->model, &batch, &l->batch, err);
 }
@@ -83,4 +109,6 @@ void loaded_free(struct loaded *l)
         batch_stop(&l->batch, clock_now_ns());
     chat_templates_free(&l->templates);
     model_free(&l->model);
+    free(l->template_kwargs);
+    l->template_kwargs = NULL;
 }

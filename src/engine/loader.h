@@ -15,6 +15,7 @@ struct loaded {
     struct engine_model *model;
     struct chat_templates *templates; /* NULL: an embedding model */
     struct batch *batch;
+    char *template_kwargs; /* --chat-template-kwargs and --thinking as one object; NULL: none */
     int64_t load_ns;
 };
 

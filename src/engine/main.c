@@ -203,6 +203,8 @@ static bool engine_serve(struct engine *e, struct err *err)
         .batch = e->loaded.batch,
         .templates = e->loaded.templates,
         .model_path = e->options.model,
+        .defaults = e->options.defaults,
+        .template_kwargs = e->loaded.template_kwargs,
         .created_s = clock_wall_ns() / CLOCK_SECOND,
     };
     const struct http_server_config config = {

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "engine/model_private.h"
+#include "engine/vocab.h"
 
 #include <dlfcn.h>
 #include <ggml-backend.h>
@@ -16,6 +17,9 @@
 #include <pthread.h>
 #include <string.h>
 
+/* All tokens' texts together; a vocabulary of 256,000 has two megabytes. */
+#define VOCAB_BYTES_MAX ((size_t)1 << 30)
+
 struct engine_model {
     struct llama_model *llama;
     const struct llama_vocab *vocab;
@@ -23,7 +27,8 @@ struct engine_model {
     char *alias, *bos, *eos;
     int32_t *end_tokens;
     size_t n_end_tokens;
-    pthread_mutex_t lock;          /* of `reason`: any thread that calls libllama may log */
+    struct vocab *pieces;          /* made when first asked for, under the lock */
+    pthread_mutex_t lock;          /* of `pieces` and `reason`: any thread that calls libllama may log */
     char reason[MODEL_REASON_MAX]; /* libllama's last error line */
 };
 
@@ -68,7 +73,9 @@ static struct llama_model_params model_params(const struct model_spec *spec)
     struct llama_model_params p = llama_model_default_params();
     p.n_gpu_layers = spec->gpu_layers;
     if (spec->no_mmap)
-        p.load_mode = LLAMA_LOAD_MODE_NONE;
+        p.load_mode = spec->mlock ? LLAMA_LOAD_MODE_MLOCK : LLAMA_LOAD_MODE_NONE;
+    else if (spec->mlock)
+        p.load_mode = LLAMA_LOAD_MODE_MMAP_MLOCK;
     return p;
 }
 
@@ -173,6 +180,7 @@ void model_free(struct engine_model **m)
     free((*m)->bos);
     free((*m)->eos);
     free((*m)->end_tokens);
+    vocab_free(&(*m)->pieces);
     pthread_mutex_destroy(&(*m)->lock);
     free(*m);
     *m = NULL;
@@ -231,6 +239,37 @@ bool model_piece(const struct engine_model *m, int32_t token, bool special, stru
         }
         room = -n;
     }
+}
+
+static struct vocab *model_make_vocab(const struct engine_model *m)
+{
+    size_t n = (size_t)m->info.n_vocab;
+    _cleanup_(buf_done) struct buf text = BUF_INIT(VOCAB_BYTES_MAX);
+    _cleanup_free_ size_t *ends = check_alloc(calloc(n + 1, sizeof *ends));
+    _cleanup_free_ const char **pieces = check_alloc(calloc(n, sizeof(char *)));
+    _cleanup_free_ size_t *lengths = check_alloc(calloc(n, sizeof *lengths));
+    _cleanup_free_ uint8_t *flags = check_alloc(calloc(n, 1));
+    for (size_t i = 0; i < n; i++) {
+        enum llama_token_attr attr = llama_vocab_get_attr(m->vocab, (llama_token)i);
+        flags[i] = (attr & (LLAMA_TOKEN_ATTR_CONTROL | LLAMA_TOKEN_ATTR_UNKNOWN)) != 0 ? VOCAB_CONTROL : 0;
+        flags[i] |= llama_vocab_is_eog(m->vocab, (llama_token)i) ? VOCAB_END : 0;
+        (void)model_piece(m, (int32_t)i, true, &text);
+        ends[i + 1] = text.len;
+    }
+    for (size_t i = 0; i < n; i++) {
+        pieces[i] = buf_str(&text) + ends[i];
+        lengths[i] = ends[i + 1] - ends[i];
+    }
+    return vocab_new(pieces, lengths, flags, m->info.n_vocab);
+}
+
+const struct vocab *model_vocab(struct engine_model *m)
+{
+    pthread_mutex_lock(&m->lock);
+    if (m->pieces == NULL)
+        m->pieces = model_make_vocab(m);
+    pthread_mutex_unlock(&m->lock);
+    return m->pieces;
 }
 
 bool model_is_eog(const struct engine_model *m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }

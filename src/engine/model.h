@@ -20,7 +20,7 @@ struct model_spec {
     const char *path;  /* first shard */
     const char *alias; /* the name clients see; NULL: general.name or the file's name */
     int gpu_layers;    /* -1: all that fit */
-    bool no_mmap;
+    bool no_mmap, mlock;
 };
 
 struct model_info {

@@ -7,14 +7,23 @@
 #include <stddef.h>
 #include <string.h>
 
-enum option_kind { OPTION_FLAG, OPTION_TEXT, OPTION_INT, OPTION_KV, OPTION_LEVEL };
+enum option_kind {
+    OPTION_FLAG,
+    OPTION_TEXT,
+    OPTION_INT,
+    OPTION_INT32,
+    OPTION_NUMBER,
+    OPTION_SEED,
+    OPTION_KV,
+    OPTION_LEVEL
+};
 
 struct option_row {
     const char *name; /* with dashes */
     enum option_kind kind;
     const char *arg; /* for help; NULL: a flag */
     size_t offset;   /* in struct engine_options */
-    int64_t min, max;
+    double min, max;
     const char *help;
 };
 
@@ -35,6 +44,20 @@ static const struct option_row option_rows[] = {
     {"--kv-type",            OPTION_KV,    "TYPE",   AT(kv_type),            0, 0,             "f16 or q8_0: how keys and values are kept (default: f16 keys, q8_0 values; on a GPU f16)"},
     {"--no-prefix-cache",    OPTION_FLAG,  NULL,     AT(no_prefix_cache),    0, 0,             "forget a request's keys and values when it ends"},
     {"--no-mmap",            OPTION_FLAG,  NULL,     AT(no_mmap),            0, 0,             "read the weights into memory instead of mapping the file"},
+    {"--mlock",              OPTION_FLAG,  NULL,     AT(mlock),              0, 0,             "keep the weights in memory, never on swap"},
+    {"--temp",               OPTION_NUMBER, "T",     AT(defaults.temperature), 0, 100,         "temperature of requests that do not say (default: 1)"},
+    {"--top-k",              OPTION_INT32, "N",      AT(defaults.top_k),    -1, INT32_MAX,     "likewise: the most likely tokens to choose from (default: 40)"},
+    {"--top-p",              OPTION_NUMBER, "P",     AT(defaults.top_p),     0, 1,             "likewise: those that make up this share (default: 1)"},
+    {"--min-p",              OPTION_NUMBER, "P",     AT(defaults.min_p),     0, 1,             "likewise: those this likely, of the likeliest (default: 0.05)"},
+    {"--repeat-penalty",     OPTION_NUMBER, "X",     AT(defaults.repeat_penalty), 0.01, 10,    "likewise, for tokens that were there (default: 1)"},
+    {"--repeat-last-n",      OPTION_INT32, "N",      AT(defaults.repeat_last_n), -1, INT32_MAX, "likewise: how far back that looks (default: 64)"},
+    {"--presence-penalty",   OPTION_NUMBER, "X",     AT(defaults.presence_penalty), -2, 2,     "likewise (default: 0)"},
+    {"--frequency-penalty",  OPTION_NUMBER, "X",     AT(defaults.frequency_penalty), -2, 2,    "likewise (default: 0)"},
+    {"--seed",               OPTION_SEED,  "N",      AT(defaults.seed),     -1, UINT32_MAX,    "likewise (default: -1, a random one)"},
+    {"--predict",            OPTION_INT32, "N",      AT(defaults.max_tokens), -1, INT32_MAX,   "likewise: tokens of an answer at most (default: -1, no limit)"},
+    {"--ignore-eos",         OPTION_FLAG,  NULL,     AT(defaults.ignore_eos), 0, 0,            "go on behind the model's end token"},
+    {"--chat-template-kwargs", OPTION_TEXT, "JSON",  AT(template_kwargs),    0, 0,             "variables of the chat template that requests do not set"},
+    {"--thinking",           OPTION_INT,   "0|1",    AT(thinking),           0, 1,             "the chat template's enable_thinking, likewise"},
     {"--api-key-file",       OPTION_TEXT,  "PATH",   AT(api_key_file),       0, 0,             "want this file's first line as a Bearer key"},
     {"--insecure",           OPTION_FLAG,  NULL,     AT(insecure),           0, 0,             "listen beyond this machine without a key"},
     {"--log-level",          OPTION_LEVEL, "LEVEL",  AT(log_level),          0, 0,             "error, warn, info or debug (default: info)"},
@@ -64,9 +87,38 @@ static const struct option_row *option_find(const char *text, const char **ret_v
 static bool option_set_int(const struct option_row *row, const char *value, int64_t *dst, struct err *err)
 {
     int64_t number;
-    if (!text_to_i64(value, &number) || number < row->min || number > row->max)
-        return err_set(err, ERR_INVALID, "%s must be a whole number from %lld to %lld (got '%s')", row->name,
-                       (long long)row->min, (long long)row->max, value);
+    if (!text_to_i64(value, &number) || (double)number < row->min || (double)number > row->max)
+        return err_set(err, ERR_INVALID, "%s must be a whole number from %.0f to %.0f (got '%s')", row->name, row->min,
+                       row->max, value);
+    *dst = number;
+    return true;
+}
+
+static bool option_set_int32(const struct option_row *row, const char *value, int32_t *dst, struct err *err)
+{
+    int64_t number = 0;
+    if (!option_set_int(row, value, &number, err))
+        return false;
+    *dst = (int32_t)number;
+    return true;
+}
+
+static bool option_set_seed(const struct option_row *row, const char *value, struct engine_options *o, struct err *err)
+{
+    int64_t number = 0;
+    if (!option_set_int(row, value, &number, err))
+        return false;
+    o->defaults.seed_set = number >= 0;
+    o->defaults.seed = number >= 0 ? (uint64_t)number : 0;
+    return true;
+}
+
+static bool option_set_number(const struct option_row *row, const char *value, double *dst, struct err *err)
+{
+    double number = 0;
+    if (!text_to_double(value, &number) || !(number >= row->min && number <= row->max))
+        return err_set(err, ERR_INVALID, "%s must be a number from %g to %g (got '%s')", row->name, row->min, row->max,
+                       value);
     *dst = number;
     return true;
 }
@@ -94,6 +146,12 @@ static bool option_set(const struct option_row *row, const char *value, struct e
         return value[0] != '\0' || err_set(err, ERR_INVALID, "%s is empty", row->name);
     case OPTION_INT:
         return option_set_int(row, value, at, err);
+    case OPTION_INT32:
+        return option_set_int32(row, value, at, err);
+    case OPTION_SEED:
+        return option_set_seed(row, value, o, err);
+    case OPTION_NUMBER:
+        return option_set_number(row, value, at, err);
     case OPTION_KV:
         return option_set_kv(value, at, err);
     case OPTION_LEVEL:
@@ -105,8 +163,13 @@ static bool option_set(const struct option_row *row, const char *value, struct e
 
 bool options_parse(int argc, char **argv, struct engine_options *ret_options, struct err *err)
 {
-    struct engine_options o = {
-        .listen = "127.0.0.1:8080", .ready_fd = -1, .gpu_layers = -1, .kv_type = -1, .log_level = LOG_INFO};
+    struct engine_options o = {.listen = "127.0.0.1:8080",
+                               .ready_fd = -1,
+                               .gpu_layers = -1,
+                               .kv_type = -1,
+                               .thinking = -1,
+                               .log_level = LOG_INFO,
+                               .defaults = GEN_PARAMS_DEFAULT};
     for (int i = 1; i < argc; i++) {
         const char *value = NULL;
         const struct option_row *row = option_find(argv[i], &value);

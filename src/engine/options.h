@@ -11,6 +11,8 @@
 #include "base/err.h"
 #include "base/log.h"
 
+#include "engine/batch.h"
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -21,7 +23,10 @@ struct engine_options {
     int64_t ctx_size, parallel, threads, gpu_layers;
     int kv_type; /* ggml type, -1: default */
     enum log_level log_level;
-    bool no_prefix_cache, no_mmap, insecure, help, version;
+    bool no_prefix_cache, no_mmap, mlock, insecure, help, version;
+    struct gen_params defaults;  /* of requests that do not say */
+    const char *template_kwargs; /* an object as JSON text: variables of the chat template, likewise; NULL: none */
+    int64_t thinking;            /* the template's enable_thinking, likewise: 0, 1; -1: not said */
 };
 
 bool options_parse(int argc, char **argv, struct engine_options *ret_options, struct err *err);

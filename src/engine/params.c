@@ -1,8 +1,11 @@
 /* engine/params.c: see params.h. */
 #include "engine/params.h"
 
+#include "base/limits.h"
+
 #include <inttypes.h>
 #include <math.h>
+#include <string.h>
 
 static void set_number(double *dst, double wanted)
 {
@@ -32,30 +35,26 @@ static bool params_bias(const struct openai_sampling *s, const struct model_info
     return true;
 }
 
-static void params_stops(const struct openai_sampling *s, const char *lines, struct arena *a, struct gen_params *p)
+/* A client's own come first: of the template's, as many as there is room for. */
+static void params_stops(const struct openai_sampling *s, const char *const *more, struct arena *a,
+                         struct gen_params *p)
 {
-    size_t more = 0;
-    for (const char *c = lines; c != NULL && *c != '\0'; c++)
-        more += *c == '\n' || c[1] == '\0';
-    const char **stops = arena_array(a, s->n_stops + more, sizeof *stops);
+    const char **stops = arena_array(a, LIMIT_STOP_STRINGS, sizeof *stops);
     size_t n = 0;
     for (; n < s->n_stops; n++)
         stops[n] = s->stops[n];
-    while (lines != NULL && *lines != '\0') {
-        size_t len = strcspn(lines, "\n");
-        if (len > 0)
-            stops[n++] = arena_strndup(a, lines, len);
-        lines += len + (lines[len] == '\n');
-    }
+    for (; more != NULL && *more != NULL && n < LIMIT_STOP_STRINGS; more++)
+        if (strlen(*more) <= LIMIT_STOP_BYTES)
+            stops[n++] = *more;
     p->stops = stops;
     p->n_stops = n;
 }
 
-bool params_make(const struct openai_request *r, const struct model_info *model, const char *stop_lines,
-                 struct arena *a, struct gen_params *ret_params, struct err *err)
+bool params_make(const struct openai_request *r, const struct gen_params *defaults, const struct model_info *model,
+                 const char *const *more_stops, struct arena *a, struct gen_params *ret_params, struct err *err)
 {
     const struct openai_sampling *s = &r->sampling;
-    struct gen_params p = GEN_PARAMS_DEFAULT;
+    struct gen_params p = *defaults;
     set_number(&p.temperature, s->temperature);
     set_number(&p.top_p, s->top_p);
     set_number(&p.min_p, s->min_p);
@@ -66,12 +65,14 @@ bool params_make(const struct openai_request *r, const struct model_info *model,
     set_int(&p.repeat_last_n, s->repeat_last_n);
     set_int(&p.max_tokens, s->max_tokens);
     set_int(&p.top_logprobs, s->top_logprobs);
-    p.seed_set = s->seed != OPENAI_UNSET;
-    p.seed = p.seed_set ? (uint64_t)s->seed : 0;
-    p.ignore_eos = s->ignore_eos;
+    if (s->seed != OPENAI_UNSET) {
+        p.seed_set = true;
+        p.seed = (uint64_t)s->seed;
+    }
+    p.ignore_eos = p.ignore_eos || s->ignore_eos;
     if (!params_bias(s, model, a, &p, err))
         return false;
-    params_stops(s, stop_lines, a, &p);
+    params_stops(s, more_stops, a, &p);
     *ret_params = p;
     return true;
 }

@@ -1,7 +1,7 @@
 /* engine/params: a checked request's wishes as the batch loop takes them; what needs the vocabulary is checked here.
  *
- * Fields that were not given get GEN_PARAMS_DEFAULT. `stop_lines`: more stop strings, one per line, of the chat
- * format; NULL: none. Everything lives in the arena or in the request. Any thread.
+ * Fields that were not given are those of `defaults`. `more_stops`: those of the chat format, NULL at the
+ * end; NULL: none. Everything lives in the arena or in the request. Any thread.
  */
 #ifndef TUG_ENGINE_PARAMS_H
 #define TUG_ENGINE_PARAMS_H
@@ -10,8 +10,8 @@
 #include "engine/batch.h"
 #include "openai/request.h"
 
-bool params_make(const struct openai_request *r, const struct model_info *model, const char *stop_lines,
-                 struct arena *a, struct gen_params *ret_params, struct err *err);
+bool params_make(const struct openai_request *r, const struct gen_params *defaults, const struct model_info *model,
+                 const char *const *more_stops, struct arena *a, struct gen_params *ret_params, struct err *err);
 /* Token ids of a client: each must be in the vocabulary. `where`: "prompt" or "input". */
 bool params_check_tokens(const struct openai_prompt *p, const struct model_info *model, const char *where,
                          struct err *err);

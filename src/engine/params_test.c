@@ -11,13 +11,15 @@
 
 static const struct model_info model = {.n_vocab = 100};
 
-static bool make(const char *fields, const char *stop_lines, struct arena *a, struct gen_params *p, struct err *err)
+static bool make(const char *fields, const char *const *more_stops, struct arena *a, struct gen_params *p,
+                 struct err *err)
 {
     struct openai_request r;
     const char *body = arena_printf(a, "{\"prompt\":\"x\"%s}", fields);
     if (!openai_request_parse(OPENAI_COMPLETION, body, strlen(body), a, &r, err))
         fail_msg("%s: %s", body, err->text);
-    return params_make(&r, &model, stop_lines, a, p, err);
+    static const struct gen_params defaults = GEN_PARAMS_DEFAULT;
+    return params_make(&r, &defaults, &model, more_stops, a, p, err);
 }
 
 static void absent_fields_have_the_defaults(void **state)
@@ -60,13 +62,13 @@ static void given_fields_arrive(void **state)
 static void stops_of_the_request_and_of_the_format_join(void **state)
 {
     static const struct {
-        const char *fields, *lines;
+        const char *fields;
+        const char *more[4];
         const char *stops[5];
     } rows[] = {
-        {"", "<|end|>", {"<|end|>"}},
-        {",\"stop\":\"a\"", "x\ny", {"a", "x", "y"}},
-        {",\"stop\":[\"a\",\"b\"]", "", {"a", "b"}},
-        {"", "\nx\n\ny\n", {"x", "y"}},
+        {"", {"<|end|>"}, {"<|end|>"}},
+        {",\"stop\":\"a\"", {"x", "y"}, {"a", "x", "y"}},
+        {",\"stop\":[\"a\",\"b\"]", {NULL}, {"a", "b"}},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
@@ -74,7 +76,7 @@ static void stops_of_the_request_and_of_the_format_join(void **state)
         struct gen_params p;
         struct err err = ERR_INIT;
         size_t n = 0;
-        assert_true(make(rows[i].fields, rows[i].lines, &a, &p, &err));
+        assert_true(make(rows[i].fields, rows[i].more, &a, &p, &err));
         for (; rows[i].stops[n] != NULL; n++)
             assert_string_equal(p.stops[n], rows[i].stops[n]);
         assert_int_equal(p.n_stops, n);

@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "engine/guide.h"
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/random.h"
@@ -105,6 +106,8 @@ static void request_free(struct gen_private *r)
     answer_done(&r->pending);
     answer_done(&r->taken);
     arena_done(&r->arena);
+    guided_free(&r->sampler.guided);
+    guide_unref(&r->params.guide);
     free(r->tokens);
     free(r->embedding);
     free(r->view);
@@ -132,6 +135,8 @@ static void request_copy(struct gen_private *r, const struct gen *g)
     for (size_t i = 0; i < g->params.n_stops; i++)
         stops[i] = arena_strdup(&r->arena, g->params.stops[i]);
     r->params.stops = stops;
+    if (g->params.guide != NULL)
+        r->params.guide = guide_ref(g->params.guide);
     r->embed = g->embed;
     r->salt = g->salt;
     r->n_tokens = r->n_prompt = (int32_t)g->n_tokens;

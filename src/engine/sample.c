@@ -4,6 +4,7 @@
 
 #include "base/check.h"
 #include "base/cleanup.h"
+#include "engine/guide.h"
 
 #include <math.h>
 #include <string.h>
@@ -25,6 +26,7 @@ struct sample_scratch {
     int32_t n_vocab;
     uint32_t *counts; /* of each token in the window; zero between calls */
     float *weights;
+    float *bound;                 /* a row without what the guide does not allow */
     struct candidate *candidates; /* n_vocab, the worst case */
     struct undo *undo;
     size_t n_undo, cap_undo;
@@ -37,6 +39,7 @@ struct sample_scratch *sample_scratch_new(int32_t n_vocab)
     s->n_vocab = n_vocab;
     s->counts = check_alloc(calloc((size_t)n_vocab, sizeof *s->counts));
     s->weights = check_alloc(calloc((size_t)n_vocab + 4, sizeof *s->weights));
+    s->bound = check_alloc(calloc((size_t)n_vocab, sizeof *s->bound));
     s->candidates = check_alloc(calloc((size_t)n_vocab, sizeof *s->candidates));
     return s;
 }
@@ -47,6 +50,7 @@ void sample_scratch_free(struct sample_scratch **s)
         return;
     free((*s)->counts);
     free((*s)->weights);
+    free((*s)->bound);
     free((*s)->candidates);
     free((*s)->undo);
     free(*s);
@@ -377,19 +381,43 @@ static void row_penalize(const struct gen_params *p, struct sample_scratch *s, f
     }
 }
 
+/* A token of a row that has its bias and penalties. */
+static int32_t sample_choose(struct sampler *s, struct sample_scratch *scratch, const float *logits)
+{
+    float max = s->params->temperature > 0 ? row_max(logits, scratch->n_vocab) : 0;
+    if (s->params->temperature <= 0 || !isfinite(max))
+        return row_argmax(logits, scratch->n_vocab);
+    size_t n = sample_candidates(s->params, scratch, logits, max);
+    return n > 0 ? sample_draw_candidates(s, scratch->candidates, n) : sample_draw_row(s, scratch, logits, max);
+}
+
+enum { BOUND_TRIES = 16 };
+
+/* `token` is not allowed: another one, of a row without those that are not. */
+static int32_t sample_bound(struct sampler *s, struct sample_scratch *scratch, const float *logits, int32_t token)
+{
+    memcpy(scratch->bound, logits, (size_t)scratch->n_vocab * sizeof *logits);
+    for (int i = 0; i < BOUND_TRIES; i++) {
+        if (guided_restrict(s->guided, token, scratch->bound) == 0)
+            return -1;
+        token = sample_choose(s, scratch, scratch->bound);
+        if (guided_allows(s->guided, token))
+            return token;
+    }
+    return -1;
+}
+
 int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window,
                      size_t n_window)
 {
     int32_t token;
+    if (s->guided != NULL && guided_forced(s->guided, &token))
+        return token;
     row_bias(s, scratch, logits);
     row_penalize(s->params, scratch, logits, window, n_window);
-    float max = s->params->temperature > 0 ? row_max(logits, scratch->n_vocab) : 0;
-    if (s->params->temperature <= 0 || !isfinite(max)) {
-        token = row_argmax(logits, scratch->n_vocab);
-    } else {
-        size_t n = sample_candidates(s->params, scratch, logits, max);
-        token = n > 0 ? sample_draw_candidates(s, scratch->candidates, n) : sample_draw_row(s, scratch, logits, max);
-    }
+    token = sample_choose(s, scratch, logits);
+    if (s->guided != NULL && !guided_allows(s->guided, token))
+        token = sample_bound(s, scratch, logits, token);
     row_undo(scratch, logits);
     return token;
 }

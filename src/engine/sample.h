@@ -26,15 +26,19 @@ struct sample_scratch;
 struct sample_scratch *sample_scratch_new(int32_t n_vocab);
 void sample_scratch_free(struct sample_scratch **s);
 
+/* What bounds the tokens (guide.h). The token is drawn first and looked at then: mostly it is allowed. */
+struct guided;
+
 struct sampler {
     const struct gen_params *params; /* borrowed, as its bias */
     const int32_t *banned;           /* never chosen (end tokens with ignore_eos); borrowed */
     size_t n_banned;
+    struct guided *guided; /* NULL: every token is allowed */
     uint64_t random[2];
 };
 
 void sampler_init(struct sampler *s, const struct gen_params *params, uint64_t seed);
-/* window: the tokens so far, the newest last; only the last repeat_last_n count. */
+/* window: the tokens so far, the newest last; only the last repeat_last_n count. -1: the guide leaves no token. */
 int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *logits, const int32_t *window,
                      size_t n_window);
 

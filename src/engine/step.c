@@ -3,6 +3,7 @@
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "engine/batch_private.h"
+#include "engine/guide.h"
 #include "platform/clock.h"
 
 #include <stdlib.h>
@@ -247,15 +248,17 @@ static enum gen_finish request_take_token(struct batch *b, struct gen_private *r
         output_finish(&r->output, &r->fresh);
         return GEN_STOP;
     }
-    model_piece(b->model, token, false, &piece);
+    struct guided *guided = r->sampler.guided;
+    bool whole = guided != NULL && guided_accept(guided, token);
+    model_piece(b->model, token, guided != NULL && guided_is_special(guided, token), &piece);
     if (r->params.top_logprobs >= 0)
         request_logprobs(b, r, logits, token, &piece);
     if (output_add(&r->output, buf_str(&piece), piece.len, r->params.top_logprobs >= 0 ? &r->token : NULL, &r->fresh))
         return GEN_STOP;
-    if (r->n_tokens < r->last)
+    if (!whole && r->n_tokens < r->last)
         return GEN_RUNNING;
     output_finish(&r->output, &r->fresh);
-    return GEN_LENGTH;
+    return whole ? GEN_STOP : GEN_LENGTH;
 }
 
 static void step_sample(struct batch *b, struct gen_private *r)
@@ -268,7 +271,14 @@ static void step_sample(struct batch *b, struct gen_private *r)
     CHECK(logits != NULL);
     if (r->params.ignore_eos)
         r->sampler.banned = model_end_tokens(b->model, &r->sampler.n_banned);
+    if (r->params.guide != NULL && r->sampler.guided == NULL)
+        r->sampler.guided = guided_new(r->params.guide);
     int32_t token = sample_token(&r->sampler, b->scratch, logits, r->tokens, (size_t)r->n_tokens);
+    if (token < 0) {
+        err_param(&r->err, "grammar", "the grammar or schema leaves no token of this model that could come next");
+        batch_finish(b, r, GEN_FAILED);
+        return;
+    }
     if (r->first_token_ns == 0) {
         r->first_token_ns = clock_now_ns();
         r->stats.prefill_ns = r->first_token_ns - r->started_ns;

@@ -16,6 +16,8 @@ static const char *finish_word(enum openai_finish finish)
         return "stop";
     case OPENAI_FINISH_LENGTH:
         return "length";
+    case OPENAI_FINISH_TOOLS:
+        return "tool_calls";
     default:
         return NULL;
     }
@@ -92,19 +94,49 @@ static void write_logprobs(struct json_out *j, const struct openai_logprobs *l)
     json_close(j, '}');
 }
 
+static void write_calls(struct json_out *j, const struct openai_choice *c)
+{
+    json_key(j, "tool_calls");
+    json_open(j, '[');
+    for (size_t i = 0; i < c->n_calls; i++) {
+        json_open(j, '{');
+        json_kv_str(j, "id", c->calls[i].id);
+        json_kv_str(j, "type", "function");
+        json_key(j, "function");
+        json_open(j, '{');
+        json_kv_str(j, "name", c->calls[i].name);
+        json_kv_str(j, "arguments", c->calls[i].arguments);
+        json_close(j, '}');
+        json_close(j, '}');
+    }
+    json_close(j, ']');
+}
+
+static void write_message(struct json_out *j, const struct openai_choice *c)
+{
+    json_key(j, "message");
+    json_open(j, '{');
+    json_kv_str(j, "role", "assistant");
+    json_key(j, "content");
+    if (c->text_len == 0 && c->n_calls > 0)
+        json_str(j, NULL);
+    else
+        json_strn(j, c->text, c->text_len);
+    if (c->reasoning != NULL)
+        json_kv_str(j, "reasoning_content", c->reasoning);
+    if (c->n_calls > 0)
+        write_calls(j, c);
+    json_key(j, "refusal");
+    json_str(j, NULL);
+    json_close(j, '}');
+}
+
 static void write_choice(struct json_out *j, enum openai_kind kind, const struct openai_choice *c, size_t index)
 {
     json_open(j, '{');
     json_kv_int(j, "index", (int64_t)index);
     if (kind == OPENAI_CHAT) {
-        json_key(j, "message");
-        json_open(j, '{');
-        json_kv_str(j, "role", "assistant");
-        json_key(j, "content");
-        json_strn(j, c->text, c->text_len);
-        json_key(j, "refusal");
-        json_str(j, NULL);
-        json_close(j, '}');
+        write_message(j, c);
     } else {
         json_key(j, "text");
         json_strn(j, c->text, c->text_len);
@@ -131,15 +163,42 @@ bool openai_write_answer(struct buf *out, const struct openai_head *head, const 
     return json_ok(&j);
 }
 
+/* The beginning of a call has its id, name and no arguments yet; then come pieces of these. */
+static void write_call_delta(struct json_out *j, const struct openai_part *part)
+{
+    bool begins = part->kind == OPENAI_PART_CALL;
+    json_key(j, "tool_calls");
+    json_open(j, '[');
+    json_open(j, '{');
+    json_kv_int(j, "index", (int64_t)part->call);
+    if (begins) {
+        json_kv_str(j, "id", part->id);
+        json_kv_str(j, "type", "function");
+    }
+    json_key(j, "function");
+    json_open(j, '{');
+    if (begins)
+        json_kv_str(j, "name", part->name);
+    json_key(j, "arguments");
+    json_strn(j, begins ? "" : part->text, begins ? 0 : part->n);
+    json_close(j, '}');
+    json_close(j, '}');
+    json_close(j, ']');
+}
+
 static void write_delta(struct json_out *j, const struct openai_chunk *c)
 {
     json_key(j, "delta");
     json_open(j, '{');
     if (c->opening)
         json_kv_str(j, "role", "assistant");
-    if (c->opening || c->text != NULL) {
-        json_key(j, "content");
-        json_strn(j, c->text == NULL ? "" : c->text, c->text_len);
+    if (c->part != NULL && c->part->kind >= OPENAI_PART_CALL) {
+        write_call_delta(j, c->part);
+    } else if (c->part != NULL) {
+        json_key(j, c->part->kind == OPENAI_PART_CONTENT ? "content" : "reasoning_content");
+        json_strn(j, c->part->text, c->part->n);
+    } else if (c->opening) {
+        json_kv_str(j, "content", "");
     }
     json_close(j, '}');
 }

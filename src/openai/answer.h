@@ -30,7 +30,7 @@ struct openai_head {
     bool include_usage; /* chunks carry "usage":null, as OpenAI's do then */
 };
 
-enum openai_finish { OPENAI_RUNNING, OPENAI_FINISH_STOP, OPENAI_FINISH_LENGTH };
+enum openai_finish { OPENAI_RUNNING, OPENAI_FINISH_STOP, OPENAI_FINISH_LENGTH, OPENAI_FINISH_TOOLS };
 
 struct openai_usage {
     int64_t prompt_tokens, cached_tokens, completion_tokens;
@@ -62,9 +62,27 @@ bool openai_logprobs_add(struct openai_logprobs *l, const struct openai_token *c
 void openai_logprobs_clear(struct openai_logprobs *l); /* keeps offset: for the next chunk */
 void openai_logprobs_done(struct openai_logprobs *l);
 
+/* A piece of an assistant's message. */
+enum openai_part_kind { OPENAI_PART_CONTENT, OPENAI_PART_REASONING, OPENAI_PART_CALL, OPENAI_PART_ARGUMENTS };
+
+struct openai_part {
+    enum openai_part_kind kind;
+    const char *text; /* of a call's beginning: none */
+    size_t n;
+    size_t call;           /* calls and arguments: which one, from 0 */
+    const char *name, *id; /* a call's beginning */
+};
+
+struct openai_call {
+    const char *id, *name, *arguments;
+};
+
 struct openai_choice {
-    const char *text;
+    const char *text; /* content; "" with calls is written as null */
     size_t text_len;
+    const char *reasoning; /* NULL: none */
+    const struct openai_call *calls;
+    size_t n_calls;
     const struct openai_logprobs *logprobs; /* NULL: not asked for */
     enum openai_finish finish;
 };
@@ -72,8 +90,9 @@ struct openai_choice {
 struct openai_chunk {
     size_t index;
     bool opening;     /* the first of its choice: role and empty content (chat only) */
-    const char *text; /* NULL: none, for opening and finish */
+    const char *text; /* completions, and the echo; NULL: none */
     size_t text_len;
+    const struct openai_part *part; /* chat; NULL: none, for opening and finish */
     const struct openai_logprobs *logprobs;
     enum openai_finish finish;
     const struct openai_timings *timings; /* of the last chunk; NULL: none */

@@ -74,7 +74,7 @@ static void whole_answers(void **state)
 
 static void chunks(void **state)
 {
-    static const struct {
+    const struct {
         bool chat, include_usage;
         struct openai_chunk chunk;
         const char *middle;
@@ -86,9 +86,28 @@ static void chunks(void **state)
          "reason\":null}]"},
         {true,
          true,
-         {.index = 1, .text = "a\n", .text_len = 2},
+         {.index = 1, .part = &(struct openai_part){.kind = OPENAI_PART_CONTENT, .text = "a\n", .n = 2}},
          "\"choices\":[{\"index\":1,\"delta\":{\"content\":\"a\\n\"},\"logprobs\":null,\"finish_reason\":null}],"
          "\"usage\":null"},
+        {true,
+         false,
+         {.part = &(struct openai_part){.kind = OPENAI_PART_REASONING, .text = "hm", .n = 2}},
+         "\"choices\":[{\"index\":0,\"delta\":{\"reasoning_content\":\"hm\"},\"logprobs\":null,\"finish_reason\":null}"
+         "]"},
+        {true,
+         false,
+         {.part = &(struct openai_part){.kind = OPENAI_PART_CALL, .call = 1, .id = "call_1", .name = "f"}},
+         "\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"id\":\"call_1\",\"type\":\"function\","
+         "\"function\":{\"name\":\"f\",\"arguments\":\"\"}}]},\"logprobs\":null,\"finish_reason\":null}]"},
+        {true,
+         false,
+         {.part = &(struct openai_part){.kind = OPENAI_PART_ARGUMENTS, .call = 1, .text = "{\"a", .n = 3}},
+         "\"choices\":[{\"index\":0,\"delta\":{\"tool_calls\":[{\"index\":1,\"function\":{\"arguments\":\"{\\\"a\"}}]},"
+         "\"logprobs\":null,\"finish_reason\":null}]"},
+        {true,
+         false,
+         {.finish = OPENAI_FINISH_TOOLS},
+         "\"choices\":[{\"index\":0,\"delta\":{},\"logprobs\":null,\"finish_reason\":\"tool_calls\"}]"},
         {true,
          false,
          {.finish = OPENAI_FINISH_STOP, .timings = &timings},

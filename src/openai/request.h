@@ -56,9 +56,12 @@ struct openai_request {
     enum openai_kind kind;
     const char *model; /* NULL: not given */
 
-    /* chat: the messages as JSON text in a plain form: roles system, user, assistant; content a string or an
-     * array of text parts; `reasoning_content` of assistants kept. */
+    /* chat: the messages as JSON text in a plain form: roles system, user, assistant, tool; content a string or an
+     * array of text parts; `reasoning_content` and `tool_calls` of assistants kept. */
     const char *messages_json;
+    const char *tools_json;           /* the tools that may be called, in OpenAI's form; NULL: none */
+    bool tool_required;               /* at least one must be */
+    bool parallel_tool_calls;         /* more than one may be */
     bool prefill;                     /* the last message is the assistant's: go on with it */
     const char *template_kwargs_json; /* chat_template_kwargs, an object; NULL: none */
 

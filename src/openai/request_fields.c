@@ -74,10 +74,8 @@ struct refused_row {
 };
 
 static const struct refused_row refused_rows[] = {
-    {"tools", OPENAI_CHAT, is_empty, "leave it out"},
-    {"tool_choice", OPENAI_CHAT, is_none_or_auto, "only \"none\" and \"auto\" are taken"},
-    {"functions", OPENAI_CHAT, is_empty, "leave it out"},
-    {"function_call", OPENAI_CHAT, is_none_or_auto, "only \"none\" and \"auto\" are taken"},
+    {"functions", OPENAI_CHAT, is_empty, "write tools"},
+    {"function_call", OPENAI_CHAT, is_none_or_auto, "write tool_choice"},
     {"response_format", GEN, is_text_format, "only {\"type\":\"text\"} is taken"},
     {"modalities", OPENAI_CHAT, is_text_only, "only [\"text\"] is taken"},
     {"audio", OPENAI_CHAT, is_empty, "leave it out"},
@@ -89,7 +87,7 @@ static const struct refused_row refused_rows[] = {
 
 void request_defaults(enum openai_kind kind, struct openai_request *r)
 {
-    *r = (struct openai_request){.kind = kind, .n = 1, .dimensions = OPENAI_UNSET};
+    *r = (struct openai_request){.kind = kind, .n = 1, .dimensions = OPENAI_UNSET, .parallel_tool_calls = true};
     struct openai_sampling *s = &r->sampling;
     s->temperature = s->top_p = s->min_p = NAN;
     s->repeat_penalty = s->presence_penalty = s->frequency_penalty = NAN;

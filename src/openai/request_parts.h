@@ -13,6 +13,8 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
 /* request_lists.c: `stop` and `logit_bias`. */
 bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
+/* request_tools.c: tools, tool_choice, parallel_tool_calls. */
+bool request_tools(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_messages.c */
 bool request_messages(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_prompts.c: `key` is "prompt" or "input" */

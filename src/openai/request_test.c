@@ -14,6 +14,7 @@
 
 #define USER       "{\"role\":\"user\",\"content\":\"hi\"}"
 #define CHAT(...)  "{\"messages\":[" USER "]," __VA_ARGS__ "}"
+#define TOOLS(...) "\"tools\":[{\"type\":\"function\",\"function\":{" __VA_ARGS__ "}}]"
 #define TEXT(...)  "{\"prompt\":\"x\"," __VA_ARGS__ "}"
 #define EMBED(...) "{\"input\":\"x\"," __VA_ARGS__ "}"
 
@@ -40,7 +41,18 @@ static void refused_bodies_name_their_field(void **state)
         {OPENAI_CHAT, "{\"messages\":[" USER ",{\"role\":7,\"content\":\"x\"}]}", "messages[1].role", "a string"},
         {OPENAI_CHAT, "{\"messages\":[" USER "," USER ",{\"role\":\"wizard\",\"content\":\"x\"}]}", "messages[2].role",
          "wizard"},
-        {OPENAI_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].role", "not supported"},
+        {OPENAI_CHAT, "{\"messages\":[{\"role\":\"tool\",\"content\":\"x\"}]}", "messages[0].tool_call_id", "missing"},
+        {OPENAI_CHAT, "{\"messages\":[{\"role\":\"function\",\"content\":\"x\"}]}", "messages[0].role", "tool_call_id"},
+        {OPENAI_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":\"x\",\"tool_calls\":[{}]}]}",
+         "messages[0].tool_calls", "only an assistant"},
+        {OPENAI_CHAT,
+         "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\","
+         "\"arguments\":\"{\"}}]}]}",
+         "messages[0].tool_calls[0].function.arguments", "JSON in a string"},
+        {OPENAI_CHAT,
+         "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"function\":{\"name\":\"f\","
+         "\"arguments\":\"[1]\"}}]}]}",
+         "messages[0].tool_calls[0].function.arguments", "got an array"},
         {OPENAI_CHAT, "{\"messages\":[{\"role\":\"user\"}]}", "messages[0].content", "missing"},
         {OPENAI_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":null}]}", "messages[0].content", "missing"},
         {OPENAI_CHAT, "{\"messages\":[{\"role\":\"user\",\"content\":{}}]}", "messages[0].content", "got an object"},
@@ -53,7 +65,7 @@ static void refused_bodies_name_their_field(void **state)
          "\"image_url\":{\"url\":\"data:\"}}]}]}",
          "messages[0].content[1].type", "image_url"},
         {OPENAI_CHAT, "{\"messages\":[{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{}]}]}",
-         "messages[0].tool_calls", "not supported"},
+         "messages[0].tool_calls[0].function", "missing"},
         {OPENAI_CHAT, CHAT("\"temperature\":7"), "temperature", "between 0 and 2"},
         {OPENAI_CHAT, CHAT("\"temperature\":-0.1"), "temperature", "between 0 and 2"},
         {OPENAI_CHAT, CHAT("\"temperature\":\"hot\""), "temperature", "a number"},
@@ -83,9 +95,25 @@ static void refused_bodies_name_their_field(void **state)
         {OPENAI_CHAT, CHAT("\"logit_bias\":{\"-4\":1}"), "logit_bias", "not a token id"},
         {OPENAI_CHAT, CHAT("\"logit_bias\":{\"4\":101}"), "logit_bias.4", "between -100 and 100"},
         {OPENAI_CHAT, CHAT("\"model\":5"), "model", "a string"},
-        {OPENAI_CHAT, CHAT("\"tools\":[{\"type\":\"function\"}]"), "tools", "not supported"},
-        {OPENAI_CHAT, CHAT("\"tool_choice\":\"required\""), "tool_choice", "not supported"},
-        {OPENAI_CHAT, CHAT("\"tool_choice\":{\"type\":\"function\"}"), "tool_choice", "not supported"},
+        {OPENAI_CHAT, CHAT("\"tools\":{}"), "tools", "an array"},
+        {OPENAI_CHAT, CHAT("\"tools\":[3]"), "tools[0]", "an object"},
+        {OPENAI_CHAT, CHAT("\"tools\":[{\"type\":\"function\"}]"), "tools[0].function", "missing"},
+        {OPENAI_CHAT, CHAT("\"tools\":[{\"type\":\"web_search\"}]"), "tools[0]", "only \"function\""},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"a b\"")), "tools[0].function.name", "letters"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\",\"parameters\":3")), "tools[0].function.parameters", "an object"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\",\"parameters\":{\"type\":\"string\"}")),
+         "tools[0].function.parameters", "an object"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\",\"strict\":true,\"parameters\":{\"type\":\"object\",\"not\":{}}")),
+         "tools[0].function.parameters", "\"not\" is not supported"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"")), "tools[1]",
+         "name of another"},
+        {OPENAI_CHAT, CHAT("\"tool_choice\":\"required\""), "tool_choice", "there are no `tools`"},
+        {OPENAI_CHAT, CHAT("\"tool_choice\":\"any\""), "tool_choice", "must be \"auto\""},
+        {OPENAI_CHAT, CHAT("\"tool_choice\":{\"type\":\"function\"}"), "tool_choice.function.name", "missing"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\"") ",\"tool_choice\":{\"function\":{\"name\":\"g\"}}"), "tool_choice",
+         "not among"},
+        {OPENAI_CHAT, CHAT("\"parallel_tool_calls\":3"), "parallel_tool_calls", "true or false"},
+        {OPENAI_CHAT, CHAT("\"functions\":[{\"name\":\"f\"}]"), "functions", "write tools"},
         {OPENAI_CHAT, CHAT("\"response_format\":{\"type\":\"json_object\"}"), "response_format", "not supported"},
         {OPENAI_CHAT, CHAT("\"response_format\":\"text\""), "response_format", "not supported"},
         {OPENAI_CHAT, CHAT("\"modalities\":[\"text\",\"audio\"]"), "modalities", "not supported"},
@@ -169,6 +197,15 @@ static void messages_are_written_plainly(void **state)
          "[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"I\"}]", true},
         {"{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[]}," USER,
          "[{\"role\":\"assistant\",\"content\":\"\"},{\"role\":\"user\",\"content\":\"hi\"}]", false},
+        {USER
+         ",{\"role\":\"assistant\",\"content\":null,\"tool_calls\":[{\"id\":\"c1\",\"type\":\"function\","
+         "\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\",\"tool_call_id\":\"c1\","
+         "\"content\":\"2\"}",
+         "[{\"role\":\"user\",\"content\":\"hi\"},{\"role\":\"assistant\",\"content\":\"\",\"tool_calls\":[{\"id\":"
+         "\"c1\","
+         "\"type\":\"function\",\"function\":{\"name\":\"f\",\"arguments\":\"{\\\"a\\\":1}\"}}]},{\"role\":\"tool\","
+         "\"content\":\"2\",\"tool_call_id\":\"c1\"}]",
+         false},
         {"{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}",
          "[{\"role\":\"user\",\"content\":[{\"type\":\"text\",\"text\":\"a\"},{\"type\":\"text\",\"text\":\"b\"}]}]",
          false},
@@ -317,9 +354,74 @@ static void deep_nesting_is_refused(void **state)
     arena_done(&a);
 }
 
+static void tools_are_written_plainly(void **state)
+{
+    static const struct {
+        const char *body, *plain;
+        bool required, parallel;
+    } rows[] = {
+        {CHAT(TOOLS("\"name\":\"f\"")),
+         "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"type\":"
+         "\"object\","
+         "\"properties\":{},\"additionalProperties\":false}}}]",
+         false, true},
+        {CHAT(TOOLS("\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":\"object\",\"properties\":{\"a\":{"
+                    "\"type\":\"string\",\"not\":{}}}}") ",\"parallel_tool_calls\":false"),
+         "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"d\",\"parameters\":{\"type\":"
+         "\"object\","
+         "\"properties\":{\"a\":{\"type\":\"string\"}}}}}]",
+         false, false},
+        {CHAT(TOOLS("\"name\":\"f\"") ",\"tool_choice\":\"none\""), NULL, false, true},
+        {CHAT(
+             TOOLS("\"name\":\"g\"}},{\"type\":\"function\",\"function\":{\"name\":\"f\"") ",\"tool_choice\":{\"type\":"
+                                                                                           "\"function\",\"function\":{"
+                                                                                           "\"name\":\"f\"}}"),
+         "[{\"type\":\"function\",\"function\":{\"name\":\"f\",\"description\":\"\",\"parameters\":{\"type\":"
+         "\"object\","
+         "\"properties\":{},\"additionalProperties\":false}}}]",
+         true, true},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a = ARENA_INIT;
+        struct err err = ERR_INIT;
+        struct openai_request r;
+        if (!parse(OPENAI_CHAT, rows[i].body, &a, &r, &err))
+            fail_msg("%s: %s", rows[i].body, err.text);
+        if (rows[i].plain == NULL)
+            assert_null(r.tools_json);
+        else
+            assert_string_equal(r.tools_json, rows[i].plain);
+        assert_int_equal(r.tool_required, rows[i].required);
+        assert_int_equal(r.parallel_tool_calls, rows[i].parallel);
+        arena_done(&a);
+    }
+}
+
+static void ten_thousand_tools_are_refused_by_the_limits_name(void **state)
+{
+    struct arena a = ARENA_INIT;
+    struct err err = ERR_INIT;
+    struct openai_request r;
+    (void)state;
+    char *body = malloc(1 << 20);
+    assert_non_null(body);
+    char *at = stpcpy(body, "{\"messages\":[" USER "],\"tools\":[");
+    for (int i = 0; i < 10000; i++)
+        at += sprintf(at, "%s{\"type\":\"function\",\"function\":{\"name\":\"f%d\"}}", i > 0 ? "," : "", i);
+    strcpy(at, "]}");
+    assert_false(parse(OPENAI_CHAT, body, &a, &r, &err));
+    assert_string_equal(err.param, "tools");
+    assert_non_null(strstr(err.text, "LIMIT_TOOLS"));
+    free(body);
+    arena_done(&a);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(tools_are_written_plainly),
+        cmocka_unit_test(ten_thousand_tools_are_refused_by_the_limits_name),
         cmocka_unit_test(refused_bodies_name_their_field),
         cmocka_unit_test(harmless_fields_are_taken),
         cmocka_unit_test(messages_are_written_plainly),

@@ -83,5 +83,10 @@ void file_unmap(const unsigned char *data, size_t len);
 /* Folders by convention, malloc'd: $HOME (or the passwd entry), and the folder of the running program. */
 char *file_home_dir(void);
 char *file_program_dir(void);
+char *file_program_path(void); /* the running program itself, links resolved */
+
+/* What a link says, malloc'd; NULL: it is none. And where a path leads through all links; NULL: to nothing. */
+char *file_read_link(const char *path);
+char *file_real_path(const char *path);
 
 #endif

@@ -285,6 +285,16 @@ static void test_home(void **state)
     (void)state;
     _cleanup_free_ char *program = file_program_dir();
     assert_int_equal(program[0], '/');
+    _cleanup_free_ char *itself = file_program_path();
+    assert_true(strncmp(itself, program, strlen(program)) == 0 && strstr(itself, "/file_test") != NULL);
+    assert_true(file_symlink(itself, at("itself"), NULL) && file_symlink("itself", at("again"), NULL));
+    _cleanup_free_ char *link = file_read_link(at("again"));
+    assert_string_equal(link, "itself");
+    _cleanup_free_ char *real = file_real_path(at("again"));
+    assert_string_equal(real, itself);
+    assert_null(file_read_link(itself));
+    assert_null(file_real_path(at("nothing")));
+    assert_true(file_remove(at("itself"), NULL) && file_remove(at("again"), NULL));
     setenv("HOME", "/tmp/x", 1);
     _cleanup_free_ char *home = file_home_dir();
     assert_string_equal(home, "/tmp/x");

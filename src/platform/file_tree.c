@@ -259,12 +259,30 @@ char *file_home_dir(void)
     return check_alloc(strdup("/"));
 }
 
-char *file_program_dir(void)
+char *file_program_path(void)
 {
     char path[PATH_MAX];
     ssize_t n = readlink("/proc/self/exe", path, sizeof path - 1);
     if (n <= 0)
-        return check_alloc(strdup("."));
+        return check_alloc(strdup("tug"));
     path[n] = '\0';
-    return folder_of(path);
+    return check_alloc(strdup(path));
 }
+
+char *file_program_dir(void)
+{
+    _cleanup_free_ char *path = file_program_path();
+    return strchr(path, '/') == NULL ? check_alloc(strdup(".")) : folder_of(path);
+}
+
+char *file_read_link(const char *path)
+{
+    char target[PATH_MAX];
+    ssize_t n = readlink(path, target, sizeof target - 1);
+    if (n < 0)
+        return NULL;
+    target[n] = '\0';
+    return check_alloc(strdup(target));
+}
+
+char *file_real_path(const char *path) { return realpath(path, NULL); }

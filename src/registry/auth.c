@@ -5,8 +5,8 @@
  */
 #include "registry/registry_state.h"
 
-#include "base/cleanup.h"
 #include "base/base64.h"
+#include "base/cleanup.h"
 
 #include <string.h>
 

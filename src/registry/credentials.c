@@ -1,6 +1,7 @@
 /* registry/credentials.c: see credentials.h. Keys in these files are "host[:port]", URLs, or (podman) host/path. */
 #include "registry/credentials.h"
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
@@ -9,7 +10,6 @@
 #include "platform/clock.h"
 #include "platform/file.h"
 #include "platform/process.h"
-#include "base/base64.h"
 #include "json/json_read.h"
 
 #include <stdlib.h>

@@ -1,10 +1,10 @@
 /* registry/credentials_test.c: files as docker and podman write them, helpers that work and that do not. */
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "platform/file.h"
-#include "base/base64.h"
 #include "registry/credentials.h"
 #include "json/json_read.h"
 

@@ -5,13 +5,13 @@
  */
 #include "registry/registry_state.h"
 
+#include "base/base64.h"
 #include "base/check.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
 #include "platform/address.h"
 #include "platform/clock.h"
-#include "base/base64.h"
 #include "json/json_read.h"
 
 #include <stdlib.h>

@@ -152,8 +152,9 @@ bool gc_free_blob(struct store *s, const char *digest, uint64_t *freed, struct e
 {
     _cleanup_free_ char *path = store_blob_file(s, digest);
     _cleanup_free_ char *bundle = store_path(s, ".tug/bundles/%s", digest_hex(digest));
+    _cleanup_free_ char *settings = store_path(s, ".tug/settings/%s.json", digest_hex(digest));
     struct file_info info = file_stat(path);
-    if (!file_remove_tree(bundle, err))
+    if (!file_remove_tree(bundle, err) || !file_remove(settings, err))
         return false;
     if (info.kind != FILE_KIND_FILE)
         return true;
@@ -198,6 +199,18 @@ static bool gc_sweep_bundle(void *ctx, const char *name)
     bool known = text_format(digest, sizeof digest, "sha256:%s", name) && digest_valid(digest) &&
                  digest_set_has(v->keep, digest);
     v->failed = !known && !file_remove_tree(path, v->err);
+    return !v->failed;
+}
+
+/* What a foreign tool left when it removed a model. */
+static bool gc_sweep_settings(void *ctx, const char *name)
+{
+    struct gc_visit *v = ctx;
+    char digest[DIGEST_TEXT];
+    _cleanup_free_ char *path = store_path(v->store, ".tug/settings/%s", name);
+    bool known = text_format(digest, sizeof digest, "sha256:%.*s", (int)strcspn(name, "."), name) &&
+                 digest_valid(digest) && digest_set_has(v->keep, digest);
+    v->failed = !known && !file_remove(path, v->err);
     return !v->failed;
 }
 
@@ -252,6 +265,7 @@ bool gc_sweep(struct store *s, const struct digest_set *keep, uint64_t *freed, s
     struct gc_visit v = {.store = s, .keep = keep, .freed = freed, .err = err};
     return gc_each_blob(s, gc_sweep_blob, &v, err) && !v.failed &&
            gc_sweep_folder(&v, ".tug/bundles", gc_sweep_bundle) &&
+           gc_sweep_folder(&v, ".tug/settings", gc_sweep_settings) &&
            gc_sweep_folder(&v, ".tug/partial", gc_sweep_partial) && gc_sweep_folder(&v, ".tug/leases", gc_sweep_lease);
 }
 

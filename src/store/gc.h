@@ -22,7 +22,7 @@ bool gc_refs(struct store *s, const char *digest, struct digest_set *set, struct
 /* All that must stay: what the index's entries and the leases of living processes name. Sorted. */
 bool gc_mark(struct store *s, const struct index *x, struct digest_set *set, struct err *err);
 
-/* Removes a blob and, if it was a manifest, its bundle; *freed grows by its size. */
+/* Removes a blob and, if it was a manifest, its bundle and settings; *freed grows by its size. */
 bool gc_free_blob(struct store *s, const char *digest, uint64_t *freed, struct err *err);
 /* Calls each(ctx, digest, size) for every blob there is. */
 bool gc_each_blob(struct store *s, bool (*each)(void *ctx, const char *digest, uint64_t size), void *ctx,

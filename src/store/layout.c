@@ -74,7 +74,8 @@ static bool layout_check_version(struct store *s, struct err *err)
 
 static bool layout_make(struct store *s, struct err *err)
 {
-    static const char *const folders[] = {"blobs/sha256", ".tug/partial", ".tug/leases", ".tug/bundles"};
+    static const char *const folders[] = {"blobs/sha256", ".tug/partial", ".tug/leases", ".tug/bundles",
+                                          ".tug/settings"};
     for (size_t i = 0; i < ARRAY_LEN(folders); i++) {
         _cleanup_free_ char *path = store_path(s, "%s", folders[i]);
         if (!file_mkdirs(path, i == 0 ? 0755 : 0700, err))

@@ -1,6 +1,6 @@
 /* store: the models on disk, as an OCI image layout that skopeo reads. Owner of every file below its root.
  *
- *   ROOT/oci-layout, index.json, blobs/sha256/HEX (0444), .tug/{lock,partial/,leases/,bundles/}
+ *   ROOT/oci-layout, index.json, blobs/sha256/HEX (0444), .tug/{lock,partial/,leases/,bundles/,settings/}
  *
  * index.json has one descriptor per name (org.opencontainers.image.ref.name = io.containerd.image.name
  * = the full normalised reference), and one without a name for a model that has none. A model id is
@@ -130,6 +130,20 @@ bool store_usage(struct store *s, struct store_usage *ret, struct err *err);
 /* While pinned (an engine of this process uses it), remove and purge refuse: ERR_CONFLICT; prune leaves it. Counted. */
 void store_pin(struct store *s, const char *id);
 void store_unpin(struct store *s, const char *id);
+
+/* ---- settings -------------------------------------------------------------------------------- */
+
+/* A small text that stays with a model, .tug/settings/HEX.json: kept through tags, restarts and other daemons on the
+ * same root, and removed with the model. The store does not look into it. A model without one: ERR_NOT_FOUND. */
+bool store_settings_read(struct store *s, const char *id, struct buf *out, struct err *err);
+/* Under the store lock: `change` gets the old text ("": none) and makes the new one ("": none is kept), which is on the
+ * disk when this returns. Its false ends it without writing. A model that is not in the index: ERR_NOT_FOUND. The store
+ * may not be called from within. */
+bool store_settings_update(struct store *s, const char *id,
+                           bool (*change)(void *ctx, const char *old, struct buf *ret_text, struct err *err), void *ctx,
+                           struct err *err);
+/* Calls each(ctx, id) for every model that has settings, in the order of ids, until it returns false. */
+bool store_settings_list(struct store *s, bool (*each)(void *ctx, const char *id), void *ctx, struct err *err);
 
 /* The files of a model under the names an engine wants (dmr.md 4.5), symlinks into blobs/ under
  * .tug/bundles/HEX: model.gguf or model-0000N-of-0000M.gguf, mmproj.gguf, template.jinja. Paths, malloc'd.

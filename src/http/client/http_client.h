@@ -12,8 +12,8 @@
  * kept and reused within one http_pool. Proxies come from the environment (HTTPS_PROXY, NO_PROXY), never for loopback
  * or unix sockets; SSL_CERT_FILE and SSL_CERT_DIR are honoured. A reader that does not read is felt by the sender: at
  * most 256 KiB wait here.
- * TLS is always verified; a certificate error is ERR_PROTOCOL and is not to be retried.
- * Errors: ERR_UNREACHABLE (refused, reset, no name, timed out: may be retried), ERR_CANCELLED
+ * TLS is verified unless the spec says tls_any, which only the user can ask for; a certificate error is ERR_PROTOCOL
+ * and is not to be retried. Errors: ERR_UNREACHABLE (refused, reset, no name, timed out: may be retried), ERR_CANCELLED
  * (cancel_fd closed), ERR_PROTOCOL. The text names the host, never credentials.
  * Threads: a call belongs to one thread; a pool to one thread too.
  */
@@ -46,6 +46,7 @@ struct http_call_spec {
     int64_t stall_timeout_ns;   /* no byte for so long is ERR_UNREACHABLE; 0: never */
     const char *user_agent;     /* NULL: "tug/VERSION" */
     const char *ca_file;        /* extra CA bundle, or NULL */
+    bool tls_any;               /* accept any certificate and name */
     const char *resolve_to;     /* numeric addresses (a,b,c) to dial in place of the host's own, or NULL */
     struct http_pool *pool;
     bool *ret_unsent; /* NULL, or set when http_call_open fails: not a byte was sent, so nobody saw the request */

@@ -1,4 +1,4 @@
-/* cli/plugin_test: what the Docker CLI and Compose pass, cut down to our own words. */
+/* cli/plugin_protocol_test: what the Docker CLI and Compose pass, cut down to our own words. */
 #include "cli/cli.h"
 
 #include <setjmp.h>
