@@ -427,6 +427,8 @@ static void a_full_queue_is_busy(void **state)
     }
     assert_in_range(n, LIMIT_QUEUE_REQUESTS, LIMIT_QUEUE_REQUESTS + 7);
     assert_int_equal(err.code, ERR_BUSY);
+    assert_non_null(strstr(err.text, "requests are waiting"));
+    assert_in_range(err.retry_after_s, 1, 600);
     for (; n >= 0; n--)
         gen_free(&gens[n]);
     free(p.tokens);

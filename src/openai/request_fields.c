@@ -171,6 +171,18 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
     return true;
 }
 
+static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *key = NULL;
+    if (!json_get_string(body, "", "prompt_cache_key", &key, err))
+        return false;
+    if (key != NULL && strlen(key) > LIMIT_CACHE_KEY_BYTES)
+        return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
+                         LIMIT_CACHE_KEY_BYTES);
+    r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
+    return true;
+}
+
 static bool fields_refused(const json_t *body, enum openai_kind kind, struct err *err)
 {
     for (size_t i = 0; i < sizeof refused_rows / sizeof refused_rows[0]; i++) {
@@ -194,6 +206,8 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
+    if (!cache_key(body, a, r, err))
+        return false;
     if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
         return false;
     if (r->kind == OPENAI_CHAT && (!chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
