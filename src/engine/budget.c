@@ -1,7 +1,7 @@
 /* engine/budget.c: how many prompt rows may join a step, by the cost model (cost.h).
  *
  * While somebody decodes, a step's length is his gap between two tokens: with prompts in it, it may be BUDGET_GAP_NS,
- * or twice what it is without them, if that is more; but BUDGET_CHUNK_LEAST rows always join, or nobody would ever
+ * or twice what it is without them, if that is more; but a minimal chunk always joins, or nobody would ever
  * begin. While nobody decodes, steps are longer but not as long as they could be: a short prompt that comes meanwhile,
  * and a client that leaves, wait for their end, and chunks above 64 rows are no cheaper by the row (engine.md 4). */
 #include "engine/batch_private.h"
