@@ -170,7 +170,6 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
     return true;
 }
 
-<<<<<<< HEAD
 /* One of a few words; *ret: which, SIZE_MAX when it was not given. */
 static bool word_of(const json_t *body, const char *name, const char *const *words, size_t n, size_t *ret,
                     struct err *err)
@@ -199,7 +198,9 @@ static bool reasoning(const json_t *body, struct openai_request *r, struct err *
         return false;
     r->reasoning_effort = effort == SIZE_MAX ? NULL : efforts[effort];
     r->reasoning_in_content = form == 0;
-=======
+    return true;
+}
+
 static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     const char *key = NULL;
@@ -209,7 +210,6 @@ static bool cache_key(const json_t *body, struct arena *a, struct openai_request
         return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
                          LIMIT_CACHE_KEY_BYTES);
     r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
->>>>>>> sched
     return true;
 }
 
