@@ -93,8 +93,16 @@ static int docs_differences(void)
     for (size_t i = 0; i < n; i++) {
         if (list[i]->own)
             continue;
+        const char *differs = list[i]->differs == NULL ? "" : list[i]->differs;
+        size_t first = 0;
+        while (first < i &&
+               (differs[0] == '\0' || list[first]->differs == NULL || strcmp(list[first]->differs, differs) != 0))
+            first++;
         printf("| `%s` | ", list[i]->name);
-        docs_cell(list[i]->differs == NULL ? "" : list[i]->differs);
+        if (first < i)
+            printf("As `%s`.", list[first]->name);
+        else
+            docs_cell(differs);
         printf(" |\n");
     }
     printf(
