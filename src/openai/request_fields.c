@@ -170,6 +170,7 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
     return true;
 }
 
+<<<<<<< HEAD
 /* One of a few words; *ret: which, SIZE_MAX when it was not given. */
 static bool word_of(const json_t *body, const char *name, const char *const *words, size_t n, size_t *ret,
                     struct err *err)
@@ -198,6 +199,17 @@ static bool reasoning(const json_t *body, struct openai_request *r, struct err *
         return false;
     r->reasoning_effort = effort == SIZE_MAX ? NULL : efforts[effort];
     r->reasoning_in_content = form == 0;
+=======
+static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *key = NULL;
+    if (!json_get_string(body, "", "prompt_cache_key", &key, err))
+        return false;
+    if (key != NULL && strlen(key) > LIMIT_CACHE_KEY_BYTES)
+        return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
+                         LIMIT_CACHE_KEY_BYTES);
+    r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
+>>>>>>> sched
     return true;
 }
 
@@ -224,6 +236,8 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
+    if (!cache_key(body, a, r, err))
+        return false;
     if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
         return false;
     if (r->kind == OPENAI_CHAT &&
