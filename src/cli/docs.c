@@ -90,12 +90,20 @@ static int docs_errors(void)
 
 static int docs_settings(void)
 {
-    printf("# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
-           "A flag of `tug serve` wins over its variable. Of two variables of one flag the lower one wins.\n\n"
-           "| variable | flag | default | |\n| --- | --- | --- | --- |\n");
-    for (const struct setting *s = settings_table; s->variable != NULL; s++)
-        printf("| `%s` | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
-               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", s->value, s->help);
+    printf(
+        "# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
+        "A flag of `tug serve` wins over its variable, that over its key in `TUG_HOME/tug.conf`, that over the key in\n"
+        "`" SETTINGS_SYSTEM_FILE
+        "`. Of two variables of one flag the lower one wins. `tug config` shows what is set and where.\n\n"
+        "| variable | flag | key in a file | default | |\n| --- | --- | --- | --- | --- |\n");
+    for (const struct setting *s = settings_table; s->variable != NULL; s++) {
+        char key[SETTING_KEY_MAX];
+        setting_key(s, key);
+        bool in_file = strcmp(key, "home") != 0;
+        printf("| `%s` | %s%s%s | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
+               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", in_file ? "`" : "", in_file ? key : "",
+               in_file ? "`" : "", s->value, s->help);
+    }
     return 0;
 }
 

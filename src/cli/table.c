@@ -26,6 +26,7 @@
     X(requests) \
     X(bench) \
     X(serve) \
+    X(config) \
     X(status) \
     X(version) \
     X(context) \

@@ -1,8 +1,8 @@
 /* daemon: `tug serve`: the order in which the parts start, the signals, and the way to the end.
  *
  *   struct daemon_options o = DAEMON_OPTIONS_DEFAULT;
- *   if (!settings_from_env(&o, &arena, err)) ...      TUG_LISTEN, TUG_API_KEY, … (settings.h)
- *   o.api_key = flag->s;                              flags win over the environment
+ *   if (!settings_load(&o, home, &arena, NULL, err)) ...     tug.conf, TUG_LISTEN, … (settings.h)
+ *   o.api_key = flag->s;                              flags win over both
  *   return daemon_run(&o);                            exit code, when the daemon has ended
  *
  * All state lies below one folder, `home`:
