@@ -53,7 +53,8 @@ static bool config_run(struct command_args *args, int *ret_exit, struct err *err
 
 static const struct flag config_flags[] = {
     {.name = "json", .kind = FLAG_BOOL, .help = "Print it as JSON"},
-    SERVE_SETTING_FLAGS{0},
+    SERVE_SETTING_FLAGS,
+    {0},
 };
 
 const struct command command_config = {

@@ -16,38 +16,15 @@
 #include <string.h>
 #include <unistd.h>
 
-/* The daemon of this home, by the pid in its lock file. Waits until it has ended. */
 static bool serve_stop(const char *home, struct err *err)
 {
-    char path[4096];
-    struct buf text = BUF_INIT(4096);
-    _cleanup_(file_close) int fd = -1;
     int64_t pid = 0;
-    text_format(path, sizeof path, "%s/daemon.lock", home);
-    if (!file_open(path, FILE_READ, &fd, NULL) || file_try_lock(fd, path, NULL)) {
-        printf("No daemon runs for %s.\n", home);
-        return true;
-    }
-    bool ok = file_read_all(path, text.max, &text, err);
-    char word[32] = "";
-    if (ok)
-        text_format(word, sizeof word, "%.*s", (int)strcspn(buf_str(&text), " \n"), buf_str(&text));
-    buf_done(&text);
-    if (!ok)
+    if (!cli_stop_daemon(home, &pid, err))
         return false;
-    struct process daemon = {.pidfd = -1};
-    if (!text_to_i64(word, &pid) || pid <= 1)
-        return err_set(err, ERR_INTERNAL, "%s is held but names no process", path);
-    if (!process_open((pid_t)pid, &daemon, err))
-        return err_while(err, "stopping the daemon of %s", home);
-    ok = process_signal(&daemon, SIGTERM);
-    int status = 0;
-    if (ok)
-        process_wait(&daemon, CLOCK_FOREVER, &status); /* not our child: only that it ended is told */
-    process_done(&daemon);
-    if (!ok)
-        return err_set(err, ERR_FORBIDDEN, "process %" PRId64 ", the daemon of %s, is not yours to stop", pid, home);
-    printf("Stopped.\n");
+    if (pid == 0)
+        printf("No daemon runs for %s.\n", home);
+    else
+        printf("Stopped.\n");
     return true;
 }
 
@@ -78,13 +55,14 @@ static bool serve_run(struct command_args *args, int *ret_exit, struct err *err)
 }
 
 static const struct flag serve_flags[] = {
-    SERVE_SETTING_FLAGS{.name = "ready-fd",
-                        .kind = FLAG_INT,
-                        .arg = "FD",
-                        .min = 3,
-                        .max = 1024,
-                        .help = "Gets a line when it listens",
-                        .hidden = true},
+    SERVE_SETTING_FLAGS,
+    {.name = "ready-fd",
+     .kind = FLAG_INT,
+     .arg = "FD",
+     .min = 3,
+     .max = 1024,
+     .help = "Gets a line when it listens",
+     .hidden = true},
     {.name = "start",
      .kind = FLAG_BOOL,
      .help = "Start it in the background, with the settings of the environment, unless it runs"},
@@ -106,5 +84,6 @@ const struct command command_serve = {
     .group = "The daemon",
     .daemon = DAEMON_NONE,
     .failure = "tug serve",
+    .own = true,
     .run = serve_run,
 };

@@ -37,6 +37,11 @@ bool serve_settings(struct command_args *args, struct daemon_options *options, s
          .kind = FLAG_LIST,                                                                                            \
          .arg = "URL",                                                                                                 \
          .help = "A further web origin to accept, repeatable"},                                                        \
+        {.name = "docker-bridge",                                                                                      \
+         .kind = FLAG_STRING,                                                                                          \
+         .arg = "NAME",                                                                                                \
+         .value = "auto",                                                                                              \
+         .help = "The interface whose address containers reach: auto is docker0, off is none"},                        \
         {.name = "insecure-registry",                                                                                  \
          .kind = FLAG_LIST,                                                                                            \
          .arg = "HOST",                                                                                                \
@@ -77,10 +82,9 @@ bool serve_settings(struct command_args *args, struct daemon_options *options, s
          .kind = FLAG_BOOL,                                                                                            \
          .help =                                                                                                       \
              "Keep what was asked and answered in memory, for `tug requests`; without it, only when, what and how"},   \
-        {.name = "log-level",                                                                                          \
-         .kind = FLAG_STRING,                                                                                          \
-         .arg = "LEVEL",                                                                                               \
-         .choices = "error|warn|info|debug",                                                                           \
-         .help = "How much to log"},
+    {                                                                                                                  \
+        .name = "log-level", .kind = FLAG_STRING, .arg = "LEVEL", .choices = "error|warn|info|debug",                  \
+        .help = "How much to log"                                                                                      \
+    }
 
 #endif

@@ -38,6 +38,8 @@ static void serve_texts(struct command_args *args, struct daemon_options *o)
         o->engine_path = command_flag(args, "engine")->s;
     if (command_flag(args, "log-level")->set)
         log_level_parse(command_flag(args, "log-level")->s, &o->log_level);
+    if (command_flag(args, "docker-bridge")->set)
+        o->docker_bridge = command_flag(args, "docker-bridge")->s;
     if (command_flag(args, "insecure")->set)
         o->insecure = command_flag(args, "insecure")->b;
     if (command_flag(args, "record-bodies")->set)

@@ -55,6 +55,7 @@ struct daemon {
     struct http_server *server;
     struct http_pools *upstreams;
     struct recorder *recorder;
+    struct daemon_bridge bridge;
     struct api api;
 };
 
@@ -138,6 +139,7 @@ static bool start_server(struct daemon *d, struct err *err)
         .routes = api_routes,
         .listen_fds = d->sockets.fds,
         .n_listen_fds = d->sockets.n,
+        .n_shared_fds = d->sockets.n_shared,
         .api_key = o->api_key,
         .allowed_hosts = o->allowed_hosts,
         .allowed_origins = o->allowed_origins,
@@ -151,6 +153,14 @@ static bool start_server(struct daemon *d, struct err *err)
     return ok;
 }
 
+/* Before "ready": who starts us may ask at once where containers reach us. */
+static bool start_bridge(struct daemon *d)
+{
+    bridge_open(&d->bridge, d->options, &d->sockets);
+    bridge_look(&d->bridge, d->server, &d->api, &d->arena);
+    return true;
+}
+
 static bool start_parts(struct daemon *d, struct err *err)
 {
     struct distribution_options transfers = {.insecure = d->options->insecure_registries,
@@ -159,7 +169,7 @@ static bool start_parts(struct daemon *d, struct err *err)
            listen_open(&d->sockets, d->options, &d->home, &d->arena, err) &&
            store_open(d->home.models, &d->store, err) &&
            distribution_new(d->store, &transfers, &d->distribution, err) && start_backends(d, err) &&
-           start_server(d, err) && home_tell_address(&d->home, &d->sockets, err);
+           start_server(d, err) && start_bridge(d) && home_tell_address(&d->home, &d->sockets, err);
 }
 
 static void start_tell(struct daemon *d)
@@ -171,7 +181,7 @@ static void start_tell(struct daemon *d)
     fflush(stdout);
     log_info("the daemon is ready", "home=%s ms=%lld pid=%ld", d->home.root,
              (long long)((clock_now_ns() - d->start_ns) / CLOCK_MS), (long)getpid());
-    notify_system("READY=1");
+    notify_system(arena_printf(&d->arena, "READY=1\nSTATUS=Listening on %s", listen_endpoint(&d->sockets)));
     notify_fd(&d->ready_fd, "ready", "");
 }
 
@@ -182,6 +192,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
 {
     if (d->server != NULL) {
         http_server_refuse_new(d->server);
+        distribution_pause(d->distribution); /* who watches a transfer shall not hold up the end */
         http_server_stop(d->server, clock_after_ns(grace_ns));
         d->server = NULL;
     }
@@ -206,10 +217,12 @@ static int wait_signal(struct daemon *d)
 {
     for (;;) {
         struct socket_wait waits[] = {{.fd = d->signal_fd, .want = SOCKET_READABLE},
-                                      {.fd = d->stopped[0], .want = SOCKET_READABLE}};
-        socket_wait(waits, ARRAY_LEN(waits), CLOCK_FOREVER);
+                                      {.fd = d->stopped[0], .want = SOCKET_READABLE},
+                                      {.fd = d->bridge.watch_fd, .want = SOCKET_READABLE}};
+        socket_wait(waits, ARRAY_LEN(waits), bridge_next_ns(&d->bridge));
         if (waits[1].got != 0)
             return 0;
+        bridge_look(&d->bridge, d->server, &d->api, &d->arena);
         for (int signal; (signal = process_signals_take(d->signal_fd)) != 0;)
             if (signal == SIGTERM || signal == SIGINT)
                 return signal;
@@ -232,7 +245,8 @@ static void run_to_the_end(struct daemon *d)
     int signal = wait_signal(d);
     log_info("stopping", "signal=%d requests=%zu grace_ms=%lld", signal, http_server_active(d->server),
              (long long)(d->options->grace_ns / CLOCK_MS));
-    notify_system("STOPPING=1");
+    bridge_end(&d->bridge); /* no listener is added from now on */
+    notify_system(arena_printf(&d->arena, "STOPPING=1\nSTATUS=Finishing %zu requests", http_server_active(d->server)));
     if (!process_thread("stop", stop_main, d, 0, 0, &thread, &err)) {
         log_warn("no thread for an orderly end", "reason=%s", err.text);
         stop_parts(d, 0);
@@ -248,6 +262,7 @@ static void daemon_done(struct daemon *d)
     home_close(&d->home);
     log_set_sink(NULL, NULL);
     log_ring_free(&d->logs);
+    bridge_end(&d->bridge);
     file_close(&d->signal_fd);
     file_close(&d->stopped[0]);
     file_close(&d->stopped[1]);
@@ -263,6 +278,7 @@ int daemon_run(const struct daemon_options *options)
                        .ready_fd = options->ready_fd,
                        .stopped = {-1, -1},
                        .home = {.lock_fd = -1},
+                       .bridge = {.watch_fd = -1},
                        .logs = log_ring_new(LIMIT_LOG_RING_BYTES)};
     struct err err = ERR_INIT;
     log_init("tug", options->log_level);

@@ -61,8 +61,9 @@ struct gen_params {
     int32_t top_k, repeat_last_n;
     uint64_t seed;
     bool seed_set;
-    int32_t max_tokens;   /* -1: until the context is full */
-    int32_t top_logprobs; /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
+    int32_t max_tokens;       /* -1: until the context is full */
+    int32_t reasoning_budget; /* tokens of reasoning; then its end is written; -1: no end */
+    int32_t top_logprobs;     /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
     bool ignore_eos;
     const struct token_bias *bias; /* the request's own memory */
     size_t n_bias;
@@ -78,6 +79,7 @@ struct gen_params {
                          .repeat_penalty = 1.0,                                                                        \
                          .repeat_last_n = 64,                                                                          \
                          .max_tokens = -1,                                                                             \
+                         .reasoning_budget = -1,                                                                       \
                          .top_logprobs = -1})
 
 enum gen_finish { GEN_RUNNING, GEN_STOP, GEN_LENGTH, GEN_CANCELLED, GEN_FAILED };
@@ -102,7 +104,7 @@ struct gen_event {
 };
 
 struct gen_stats {
-    int32_t prompt_tokens, cached_tokens, completion_tokens;
+    int32_t prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens;
     int64_t queued_ns, prefill_ns, decode_ns; /* durations; queued: submit to first step */
 };
 

@@ -244,6 +244,7 @@ static enum gen_finish request_take_token(struct batch *b, struct gen_private *r
     }
     struct guided *guided = r->sampler.guided;
     bool whole = guided != NULL && guided_accept(guided, token);
+    r->stats.reasoning_tokens = guided == NULL ? 0 : guided_thought(guided);
     model_piece(b->model, token, guided != NULL && guided_is_special(guided, token), &piece);
     if (r->params.top_logprobs >= 0)
         request_logprobs(b, r, logits, token, &piece);

@@ -104,14 +104,14 @@ static bool tool_add(const json_t *tool, size_t index, const struct choice *choi
         return err_param(err, where, "`%s` must be an object (got %s)", where, json_kind(tool));
     if (!json_get_string(tool, where, "type", &type, err))
         return false;
-    if (strcmp(type, "function") != 0)
-        return err_param(err, where, "`%s.type`: only \"function\" is supported (got \"%.64s\")", where, type);
+    if (type == NULL || strcmp(type, "function") != 0)
+        return err_param(err, where, "`%s.type`: only \"function\" is supported", where);
     if (!json_need(tool, where, "function", err) || !json_get_object(tool, where, "function", &function, err))
         return false;
     if (!tool_name(function, inside, &name, err) ||
         !json_get_string(function, inside, "description", &description, err))
         return false;
-    if (choice->kind == CHOICE_NAMED && strcmp(choice->name, name) != 0)
+    if (choice->kind == CHOICE_NAMED && choice->name != NULL && strcmp(choice->name, name) != 0)
         return true;
     for (size_t i = 0; i < json_array_size(plain); i++) {
         const json_t *other = json_object_get(json_array_get(plain, i), "function");
@@ -138,19 +138,24 @@ static bool tools_write(const json_t *plain, struct arena *a, struct openai_requ
     return true;
 }
 
+static bool tools_count(const json_t *tools, size_t *ret_n, struct err *err)
+{
+    if (tools != NULL && !json_is_null(tools) && !json_is_array(tools))
+        return err_param(err, "tools", "`tools` must be an array (got %s)", json_kind(tools));
+    *ret_n = json_array_size(tools);
+    return *ret_n <= LIMIT_TOOLS ||
+           err_param(err, "tools", "`tools` has %zu entries, at most %d are taken (LIMIT_TOOLS)", *ret_n,
+                     (int)LIMIT_TOOLS);
+}
+
 bool request_tools(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     const json_t *tools = json_object_get(body, "tools");
     struct choice choice = {.kind = CHOICE_AUTO};
+    size_t n = 0;
     if (!choice_read(body, &choice, err) ||
-        !json_get_bool(body, "", "parallel_tool_calls", &r->parallel_tool_calls, err))
+        !json_get_bool(body, "", "parallel_tool_calls", &r->parallel_tool_calls, err) || !tools_count(tools, &n, err))
         return false;
-    if (tools != NULL && !json_is_null(tools) && !json_is_array(tools))
-        return err_param(err, "tools", "`tools` must be an array (got %s)", json_kind(tools));
-    size_t n = json_array_size(tools);
-    if (n > LIMIT_TOOLS)
-        return err_param(err, "tools", "`tools` has %zu entries, at most %d are taken (LIMIT_TOOLS)", n,
-                         (int)LIMIT_TOOLS);
     _cleanup_(json_free) json_t *plain = json_array();
     for (size_t i = 0; i < n; i++)
         if (!tool_add(json_array_get(tools, i), i, &choice, plain, err))
