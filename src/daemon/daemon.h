@@ -28,6 +28,7 @@
 #ifndef TUG_DAEMON_H
 #define TUG_DAEMON_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -69,5 +70,8 @@ int daemon_run(const struct daemon_options *options);
 
 /* $TUG_HOME, else $XDG_DATA_HOME/tug, else ~/.local/share/tug; malloc'd. */
 char *daemon_home_dir(void);
+
+/* The runtime flags of models as rows of Markdown: docs/runtime-flags.md. */
+void daemon_write_flags(struct buf *out);
 
 #endif
