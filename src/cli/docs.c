@@ -150,12 +150,37 @@ static int docs_errors(void)
 
 static int docs_settings(void)
 {
-    printf("# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
-           "A flag of `tug serve` wins over its variable. Of two variables of one flag the lower one wins.\n\n"
-           "| variable | flag | default | |\n| --- | --- | --- | --- |\n");
-    for (const struct setting *s = settings_table; s->variable != NULL; s++)
-        printf("| `%s` | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
-               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", s->value, s->help);
+    printf(
+        "# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
+        "A flag of `tug serve` wins over its variable, that over its key in `TUG_HOME/tug.conf`, that over the key in\n"
+        "`" SETTINGS_SYSTEM_FILE
+        "`. Of two variables of one flag the lower one wins. `tug config` shows what is set and where.\n\n"
+        "| variable | flag | key in a file | default | |\n| --- | --- | --- | --- | --- |\n");
+    for (const struct setting *s = settings_table; s->variable != NULL; s++) {
+        char key[SETTING_KEY_MAX];
+        setting_key(s, key);
+        bool in_file = strcmp(key, "home") != 0;
+        printf("| `%s` | %s%s%s | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
+               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", in_file ? "`" : "", in_file ? key : "",
+               in_file ? "`" : "", s->value, s->help);
+    }
+    return 0;
+}
+
+static int docs_runtime_flags(void)
+{
+    struct buf out = BUF_INIT(LIMIT_ERROR_BODY_BYTES);
+    daemon_write_flags(&out);
+    printf("# Runtime flags of models\n\n<!-- made by `make docs` from src/backends/flags.c; do not edit -->\n\n"
+           "Behind `--` of `tug configure`, as `runtime_flags` of a compose.yaml, as `runtime-flags` of\n"
+           "`POST /engines/_configure`: the flags of llama-server that Docker Model Runner allows. They are translated "
+           "to\n"
+           "settings of Tug's engine; one that has no meaning here is taken, kept and named in a warning. Any other "
+           "flag is\n"
+           "refused by name. No word may hold `/` or `\\`: settings cannot name files of the machine.\n\n"
+           "| flag | values | |\n| --- | --- | --- |\n%s",
+           buf_str(&out));
+    buf_done(&out);
     return 0;
 }
 
@@ -164,13 +189,19 @@ int cli_docs(int argc, char **argv)
     static const struct {
         const char *name;
         int (*print)(void);
-    } pages[] = {{"cli", docs_cli},       {"commands", docs_differences}, {"map", docs_map},
-                 {"limits", docs_limits}, {"errors", docs_errors},        {"settings", docs_settings}};
+    } pages[] = {{"cli", docs_cli},
+                 {"commands", docs_differences},
+                 {"map", docs_map},
+                 {"limits", docs_limits},
+                 {"errors", docs_errors},
+                 {"settings", docs_settings},
+                 {"runtime-flags", docs_runtime_flags}};
     if (argc == 2 && strcmp(argv[0], "man") == 0)
         return cli_docs_man(argv[1]);
     for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(argv[0], pages[i].name) == 0)
             return pages[i].print();
-    fprintf(stderr, "usage: tug __docs cli|commands|map|limits|errors|settings, or: tug __docs man DIR\n");
+    fprintf(stderr,
+            "usage: tug __docs cli|commands|map|limits|errors|settings|runtime-flags, or: tug __docs man DIR\n");
     return 1;
 }
