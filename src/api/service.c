@@ -26,6 +26,10 @@ static void version_write(struct json_out *j, const void *data)
     text_format(version, sizeof version, "v%s", api->version);
     json_open(j, '{');
     json_kv_str(j, "version", version);
+    json_kv_str(j, "endpoint", api->endpoint);
+    const char *containers = atomic_load(&api->containers);
+    if (containers != NULL)
+        json_kv_str(j, "containers", containers);
     json_close(j, '}');
 }
 

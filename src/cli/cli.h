@@ -52,8 +52,6 @@ void help_usage(const struct command *c, char *dst, size_t size);
  */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
-/* cli/host_base.c: "http://127.0.0.1:12434" for other programs of this machine, once the daemon was found. */
-bool cli_host_base(const struct cli *cli, char *dst, size_t size, struct err *err);
 /* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
 bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 
@@ -74,6 +72,14 @@ bool cli_path(char *dst, size_t size, const char *before, const char *name, cons
 /* Reads lines until the end; each(ctx, line) may stop with false and err. */
 bool cli_each_line(struct http_call *call, bool (*each)(void *ctx, const char *line, struct err *err), void *ctx,
                    struct err *err);
+
+/* ---- cli/endpoint.c ---- */
+struct cli_endpoint {
+    char host[640], containers[640]; /* "http://127.0.0.1:12434", "http://172.17.0.1:12434" */
+    bool named;                      /* MODEL_RUNNER_HOST or a context said so: both are that */
+};
+/* Where no container can reach the daemon, `containers` is `host`; when Compose asks, that is ERR_UNREACHABLE. */
+bool cli_endpoint(struct cli *cli, struct cli_endpoint *ret, struct err *err);
 
 /* ---- cli/daemon_start.c ---- */
 bool cli_start_daemon(struct cli *cli, struct err *err);

@@ -76,6 +76,8 @@ static bool serve_options(struct command_args *args, struct daemon_options *o, s
         o->engine_path = command_flag(args, "engine")->s;
     if (command_flag(args, "log-level")->set)
         log_level_parse(command_flag(args, "log-level")->s, &o->log_level);
+    if (command_flag(args, "docker-bridge")->set)
+        o->docker_bridge = command_flag(args, "docker-bridge")->s;
     o->insecure = o->insecure || command_flag(args, "insecure")->b;
     o->no_tcp = o->no_tcp || command_flag(args, "no-tcp")->b;
     o->listen = serve_list(args, "listen", o->listen);
@@ -134,6 +136,11 @@ static const struct flag serve_flags[] = {
      .arg = "NAME",
      .help = "A further Host header to accept, repeatable; * is any"},
     {.name = "allowed-origin", .kind = FLAG_LIST, .arg = "URL", .help = "A further web origin to accept, repeatable"},
+    {.name = "docker-bridge",
+     .kind = FLAG_STRING,
+     .arg = "NAME",
+     .value = "auto",
+     .help = "The interface whose address containers reach: auto is docker0, off is none"},
     {.name = "insecure-registry",
      .kind = FLAG_LIST,
      .arg = "HOST",

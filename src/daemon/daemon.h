@@ -18,7 +18,9 @@
  * "ready\n" to ready_fd; $LISTEN_FDS sockets (systemd) replace `listen`; when it stops they accept no more here, so
  * that who comes waits for the next process.
  *
- * Off loopback it listens only with an api_key or with `insecure`.
+ * Off loopback it listens only with an api_key or with `insecure`. But where it listens on loopback, it also listens
+ * on the same port of the Docker bridge's address, as soon as that is there, to containers of this machine and to
+ * nobody else (daemon/bridge.c).
  *
  * Threads: the caller's (waits for signals), one per connection (http/server), `backends`, and
  * distribution's workers. At most one daemon_run at a time in a process.
@@ -39,6 +41,7 @@ struct daemon_options {
     const char *socket_path;   /* NULL: HOME/run/tug.sock; at most 107 bytes */
     bool no_tcp;               /* only the unix socket */
     const char *api_key;       /* NULL: none wanted */
+    const char *docker_bridge; /* interface whose address containers use: NULL or "auto": docker0; "off": none */
     bool insecure;             /* off loopback without a key, said loudly */
     const char *const *allowed_hosts, *const *allowed_origins; /* NULL-terminated, or NULL: none; as http_server.h */
     const char *const *insecure_registries, *const *mirrors;   /* likewise; as distribution.h */

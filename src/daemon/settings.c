@@ -25,6 +25,7 @@ const struct setting settings_table[] = {
     { "TUG_ALLOWED_HOSTS",            "allowed-host",      SETTING_LIST,     AT(allowed_hosts),         0, 0,                  "none",            "Further Host headers to accept; * is any" },
     { "DMR_ORIGINS",                  "allowed-origin",    SETTING_LIST,     AT(allowed_origins),       0, 0,                  "none",            "Further web origins to accept" },
     { "TUG_ALLOWED_ORIGINS",          "allowed-origin",    SETTING_LIST,     AT(allowed_origins),       0, 0,                  "none",            "Further web origins to accept" },
+    { "TUG_DOCKER_BRIDGE",            "docker-bridge",     SETTING_TEXT,     AT(docker_bridge),         0, 0,                  "auto",            "Interface whose address containers reach: auto is docker0, off is none" },
     { "TUG_INSECURE_REGISTRIES",      "insecure-registry", SETTING_LIST,     AT(insecure_registries),   0, 0,                  "none",            "Registries to reach by plain http" },
     { "MODEL_RUNNER_REGISTRY_MIRRORS", "registry-mirror",  SETTING_LIST,     AT(mirrors),               0, 0,                  "none",            "Mirrors of Docker Hub" },
     { "TUG_KEEP_ALIVE",               "keep-alive",        SETTING_DURATION, AT(keep_alive_ns),         -1, INT64_MAX,         "5m",              "How long an idle model stays in memory; 0: not at all, -1: for ever" },

@@ -18,8 +18,8 @@
  * bytes arrive, the handler after the last one with req->sink_state, and sink.end exactly once.
  *
  * Guards, before any handler: Host must be this machine's name for itself (loopback names, the
- * bound address, allowed_hosts; a unix socket takes any) and Origin, if present, allowed or our own
- * (403, DNS rebinding); the API key if one is set (401); body and header limits (413, 431); 404 and
+ * bound address, the names by which containers know it, allowed_hosts; a unix socket takes any) and Origin, if present,
+ * allowed or our own (403, DNS rebinding); the API key if one is set (401); body and header limits (413, 431); 404 and
  * 405 in OpenAI's error shape. HEAD is answered as GET without the body; OPTIONS with an allowed
  * Origin as a CORS preflight. A refused body is read and dropped up to 1 MiB, then the connection is
  * kept; a larger one is answered at once and cut. What is not HTTP (400) and headers above the
@@ -123,6 +123,14 @@ struct http_server_config {
 };
 
 bool http_server_start(const struct http_server_config *config, struct http_server **ret_server, struct err *err);
+
+/* One more listening socket, once the server runs; it is closed in any case. `peer_ok` decides about each connection by
+ * the numeric address of its peer, before a byte is read; NULL: all may. It and ctx outlive the server. At most
+ * HTTP_LISTENERS_LATER. Not at the same time as itself or http_server_stop. */
+enum { HTTP_LISTENERS_LATER = 8 };
+typedef bool http_peer_ok(void *ctx, const char *peer);
+bool http_server_add(struct http_server *s, int fd, http_peer_ok *peer_ok, void *ctx, struct err *err);
+
 void http_server_refuse_new(struct http_server *s);
 void http_server_stop(struct http_server *s, int64_t deadline_ns);
 size_t http_server_active(const struct http_server *s); /* requests being answered now */
