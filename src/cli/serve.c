@@ -79,6 +79,7 @@ static bool serve_options(struct command_args *args, struct daemon_options *o, s
     if (command_flag(args, "docker-bridge")->set)
         o->docker_bridge = command_flag(args, "docker-bridge")->s;
     o->insecure = o->insecure || command_flag(args, "insecure")->b;
+    o->record_bodies = o->record_bodies || command_flag(args, "record-bodies")->b;
     o->no_tcp = o->no_tcp || command_flag(args, "no-tcp")->b;
     o->listen = serve_list(args, "listen", o->listen);
     o->allowed_hosts = serve_list(args, "allowed-host", o->allowed_hosts);
@@ -174,6 +175,9 @@ static const struct flag serve_flags[] = {
      .arg = "TIME",
      .help = "What running requests get when the daemon is stopped (default 10s)"},
     {.name = "engine", .kind = FLAG_STRING, .arg = "PATH", .help = "tug-engine, else the one beside this program"},
+    {.name = "record-bodies",
+     .kind = FLAG_BOOL,
+     .help = "Keep what was asked and answered in memory, for `tug requests`; without it, only when, what and how"},
     {.name = "log-level",
      .kind = FLAG_STRING,
      .arg = "LEVEL",

@@ -52,6 +52,7 @@ struct daemon_options {
     int64_t grace_ns;        /* what running requests get at the end */
     int64_t wait_ns;         /* how long a request waits for room in memory */
     const char *engine_path; /* NULL: tug-engine beside this program or in ../lib/tug, else in PATH */
+    bool record_bodies;      /* GET /engines/requests shows what was asked and answered */
     enum log_level log_level;
     int ready_fd; /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
 };

@@ -36,6 +36,7 @@ const struct setting settings_table[] = {
     { "TUG_GRACE",                    "grace",             SETTING_DURATION, AT(grace_ns),              0, INT64_MAX,          "10s",             "What running requests get when the daemon is stopped" },
     { "TUG_WAIT",                     NULL,                SETTING_DURATION, AT(wait_ns),               0, INT64_MAX,          "5m",              "How long a request waits for room in memory" },
     { "TUG_ENGINE",                   "engine",            SETTING_TEXT,     AT(engine_path),           0, 0,                  "tug-engine",      "The engine's program" },
+    { "TUG_RECORD_BODIES",            "record-bodies",     SETTING_BOOL,     AT(record_bodies),         0, 0,                  "no",              "Keep what was asked and answered in memory, for `tug requests`" },
     { "LOG_LEVEL",                    "log-level",         SETTING_LEVEL,    AT(log_level),             0, 0,                  "info",            "error, warn, info or debug" },
     { "TUG_LOG_LEVEL",                "log-level",         SETTING_LEVEL,    AT(log_level),             0, 0,                  "info",            "error, warn, info or debug" },
     { 0 },

@@ -13,23 +13,6 @@
 
 /* ---- the prompt ---- */
 
-/* The request's variables of the chat template over those that the engine was started with. */
-static bool chat_kwargs(struct job *job, struct err *err)
-{
-    const char *mine = job->in.template_kwargs_json, *defaults = job->front->template_kwargs;
-    _cleanup_(json_free) json_t *all = NULL, *over = NULL;
-    if (mine == NULL)
-        job->in.template_kwargs_json = defaults;
-    if (mine == NULL || defaults == NULL)
-        return true;
-    if (!json_parse(defaults, strlen(defaults), &all, err) || !json_parse(mine, strlen(mine), &over, err))
-        return false;
-    json_object_update(all, over);
-    _cleanup_free_ char *text = json_dumps(all, JSON_COMPACT);
-    job->in.template_kwargs_json = arena_strdup(&job->req->arena, check_alloc(text));
-    return true;
-}
-
 static const char *echo_text(struct job *job, const struct openai_prompt *p)
 {
     if (!job->in.echo)
@@ -63,11 +46,13 @@ static bool text_submit(struct job *job, struct err *err)
 {
     struct gen_params params;
     const struct model_info *model = model_get_info(job->front->model);
-    if (job->in.kind == OPENAI_CHAT && (!chat_kwargs(job, err) || !chat_prepare(job, err)))
+    if (job->in.kind == OPENAI_CHAT && !plan_chat(job, err))
         return false;
     for (size_t i = 0; job->in.kind == OPENAI_COMPLETION && i < job->in.n_prompts; i++)
         if (!completion_prompt(job, &job->in.prompts[i], err))
             return false;
+    if (job->in.kind == OPENAI_COMPLETION && !plan_completion(job, err))
+        return false;
     if (!params_make(&job->in, &job->front->defaults, model, job->plan.stops, &job->req->arena, &params, err))
         return false;
     if (job->plan.bound)

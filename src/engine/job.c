@@ -59,6 +59,7 @@ bool job_submit(struct job *job, const struct gen_params *params, struct err *er
         c->gen->params.seed += i % n;
         c->gen->tokens = prompt->tokens;
         c->gen->n_tokens = prompt->n_tokens;
+        c->gen->salt = salt_of(&job->front->salt_key, job->in.cache_key);
         (void)text_format(c->gen->id, sizeof c->gen->id, "%s", job->req->id);
         if (!gen_submit(c->gen, err))
             return false;
@@ -200,6 +201,7 @@ void job_usage(const struct job *job, struct openai_usage *ret_usage, struct ope
             const struct job_choice *c = &job->choices[p * n + i];
             usage_add(c, &t);
             u.completion_tokens += c->stats.completion_tokens;
+            u.reasoning_tokens += c->stats.reasoning_tokens;
             cached = c->stats.cached_tokens < cached ? c->stats.cached_tokens : cached;
         }
         u.prompt_tokens += job->choices[p * n].stats.prompt_tokens;

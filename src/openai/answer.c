@@ -44,6 +44,12 @@ static void write_usage(struct json_out *j, const struct openai_usage *u)
     json_open(j, '{');
     json_kv_int(j, "cached_tokens", u->cached_tokens);
     json_close(j, '}');
+    if (u->reasoning_tokens > 0) {
+        json_key(j, "completion_tokens_details");
+        json_open(j, '{');
+        json_kv_int(j, "reasoning_tokens", u->reasoning_tokens);
+        json_close(j, '}');
+    }
     json_close(j, '}');
 }
 

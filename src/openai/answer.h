@@ -34,6 +34,7 @@ enum openai_finish { OPENAI_RUNNING, OPENAI_FINISH_STOP, OPENAI_FINISH_LENGTH, O
 
 struct openai_usage {
     int64_t prompt_tokens, cached_tokens, completion_tokens;
+    int64_t reasoning_tokens; /* of completion_tokens; 0 is not written */
 };
 
 struct openai_timings {

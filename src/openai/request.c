@@ -39,9 +39,9 @@ static bool request_body(const json_t *body, struct arena *a, struct openai_requ
         return false;
     switch (r->kind) {
     case OPENAI_CHAT:
-        return request_tools(body, a, r, err) && request_messages(body, a, r, err);
+        return request_tools(body, a, r, err) && request_format(body, a, r, err) && request_messages(body, a, r, err);
     case OPENAI_COMPLETION:
-        return request_prompts(body, "prompt", a, r, err);
+        return request_format(body, a, r, err) && request_prompts(body, "prompt", a, r, err);
     case OPENAI_EMBEDDING:
         return request_embedding(body, a, r, err);
     }

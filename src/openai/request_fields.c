@@ -36,6 +36,9 @@ static const struct field_row field_rows[] = {
     {"seed", GEN, FIELD_INT, -SEED_MAX, SEED_MAX, OPT(seed)},
     {"max_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
     {"max_completion_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
+    {"reasoning_budget", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
+    {"thinking_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
+    {"reasoning_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
     {"ignore_eos", GEN, FIELD_BOOL, 0, 0, OPT(ignore_eos)},
     {"n", GEN, FIELD_INT, 1, LIMIT_CHOICES, AT(n)},
     {"stream", GEN, FIELD_BOOL, 0, 0, AT(stream)},
@@ -56,7 +59,6 @@ static bool is_word(const json_t *v, const char *word)
     return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
 }
 static bool is_none_or_auto(const json_t *v) { return is_word(v, "none") || is_word(v, "auto"); }
-static bool is_text_format(const json_t *v) { return is_word(json_object_get(v, "type"), "text"); }
 
 static bool is_text_only(const json_t *v)
 {
@@ -76,12 +78,9 @@ struct refused_row {
 static const struct refused_row refused_rows[] = {
     {"functions", OPENAI_CHAT, is_empty, "write tools"},
     {"function_call", OPENAI_CHAT, is_none_or_auto, "write tool_choice"},
-    {"response_format", GEN, is_text_format, "only {\"type\":\"text\"} is taken"},
     {"modalities", OPENAI_CHAT, is_text_only, "only [\"text\"] is taken"},
     {"audio", OPENAI_CHAT, is_empty, "leave it out"},
     {"web_search_options", OPENAI_CHAT, is_empty, "leave it out"},
-    {"grammar", GEN, is_empty, "leave it out"},
-    {"json_schema", GEN, is_empty, "leave it out"},
     {"suffix", OPENAI_COMPLETION, is_empty, "leave it out, or put the model's own fill-in tokens into the prompt"},
 };
 
@@ -91,7 +90,7 @@ void request_defaults(enum openai_kind kind, struct openai_request *r)
     struct openai_sampling *s = &r->sampling;
     s->temperature = s->top_p = s->min_p = NAN;
     s->repeat_penalty = s->presence_penalty = s->frequency_penalty = NAN;
-    s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = OPENAI_UNSET;
+    s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = s->reasoning_budget = OPENAI_UNSET;
 }
 
 static bool field_read(const json_t *body, const struct field_row *row, struct openai_request *r, struct err *err)
@@ -171,6 +170,49 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
     return true;
 }
 
+/* One of a few words; *ret: which, SIZE_MAX when it was not given. */
+static bool word_of(const json_t *body, const char *name, const char *const *words, size_t n, size_t *ret,
+                    struct err *err)
+{
+    const char *given = NULL;
+    *ret = SIZE_MAX;
+    if (!json_get_string(body, "", name, &given, err))
+        return false;
+    if (given == NULL)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(given, words[i]) == 0)
+            *ret = i;
+    return *ret != SIZE_MAX ||
+           err_param(err, name, "`%s` must be one of %s … %s (got \"%.64s\")", name, words[0], words[n - 1], given);
+}
+
+static bool reasoning(const json_t *body, struct openai_request *r, struct err *err)
+{
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+    static const char *const forms[] = {"none", "auto", "deepseek"};
+    size_t effort;
+    size_t form;
+    if (!word_of(body, "reasoning_effort", efforts, 6, &effort, err) ||
+        !word_of(body, "reasoning_format", forms, 3, &form, err))
+        return false;
+    r->reasoning_effort = effort == SIZE_MAX ? NULL : efforts[effort];
+    r->reasoning_in_content = form == 0;
+    return true;
+}
+
+static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *key = NULL;
+    if (!json_get_string(body, "", "prompt_cache_key", &key, err))
+        return false;
+    if (key != NULL && strlen(key) > LIMIT_CACHE_KEY_BYTES)
+        return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
+                         LIMIT_CACHE_KEY_BYTES);
+    r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
+    return true;
+}
+
 static bool fields_refused(const json_t *body, enum openai_kind kind, struct err *err)
 {
     for (size_t i = 0; i < sizeof refused_rows / sizeof refused_rows[0]; i++) {
@@ -194,9 +236,12 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
+    if (!cache_key(body, a, r, err))
+        return false;
     if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
         return false;
-    if (r->kind == OPENAI_CHAT && (!chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
+    if (r->kind == OPENAI_CHAT &&
+        (!reasoning(body, r, err) || !chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
         return false;
     return stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
            request_bias(body, a, &r->sampling, err) && fields_agree(r, err);

@@ -15,6 +15,8 @@ bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
 /* request_tools.c: tools, tool_choice, parallel_tool_calls. */
 bool request_tools(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
+/* request_format.c: response_format, json_schema, grammar. After the tools. */
+bool request_format(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_messages.c */
 bool request_messages(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_prompts.c: `key` is "prompt" or "input" */
