@@ -171,7 +171,6 @@ static bool reasoning(const json_t *body, struct openai_request *r, struct err *
     return true;
 }
 
-<<<<<<< HEAD
 static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     const char *key = NULL;
@@ -184,10 +183,7 @@ static bool cache_key(const json_t *body, struct arena *a, struct openai_request
     return true;
 }
 
-static bool fields_refused(const json_t *body, enum openai_kind kind, struct err *err)
-=======
 bool request_field_is_known(const char *name, enum openai_kind kind)
->>>>>>> tools
 {
     for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++)
         if ((field_rows[i].kinds & kind) != 0 && strcmp(field_rows[i].name, name) == 0)
@@ -218,13 +214,9 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
-<<<<<<< HEAD
     if (!cache_key(body, a, r, err))
         return false;
-    if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
-=======
     if (r->kind == OPENAI_COMPLETION && !best_of(body, a, r, err))
->>>>>>> tools
         return false;
     if (r->kind == OPENAI_CHAT &&
         (!reasoning(body, r, err) || !chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
