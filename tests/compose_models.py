@@ -188,7 +188,7 @@ def test_missing_model(project):
     p = project({"app": service("env", models=["llm"])}, models={"llm": {"model": "ai/none-such"}})
     done = p.compose("up", check=False)
     assert done.returncode != 0
-    assert re.search(r"llm.*ai/none-such.*(not found|does not exist|no such)", done.stdout + done.stderr, re.I), done.stdout + done.stderr
+    assert re.search(r"llm.*ai/none-such.*(not found|does not exist|no such|has no)", done.stdout + done.stderr, re.I), done.stdout + done.stderr
 
 
 def test_flag_that_is_refused(project):
@@ -259,8 +259,8 @@ def test_plugin_is_killed_during_a_pull(project, slow):
 def test_old_cli(project, dockerd):
     """The Docker CLI of Debian bookworm, 20.10, with the same Compose."""
     p = project({"app": service(CHAT % ("LLM_MODEL", "LLM_URL"), models=["llm"])}, models={"llm": {"model": "ai/smollm2:latest"}})
-    dockerd.docker("compose", "-f", p.file, "up", "--no-color", cli="old", env=p.env)
-    assert json.loads(p.compose("logs", "--no-log-prefix", "app").stdout)["choices"]
+    done = dockerd.docker("compose", "-f", p.file, "up", "--no-color", "--no-log-prefix", cli="old", env=p.env)
+    assert '"choices":[{' in done.stdout, done.stdout + done.stderr
 
 
 def test_names_that_containers_use(project):
@@ -282,7 +282,7 @@ def test_neighbours_are_refused(runner, dockerd):
         subprocess.run([*there, "ip addr add 10.77.0.2/24 dev lan1 && ip link set lan1 up && ip route add 172.17.0.0/16 via 10.77.0.1"], check=True)
         done = subprocess.run([*there, "curl -sS --max-time 10 http://172.17.0.1:12434/"], capture_output=True, text=True)
         assert done.returncode != 0 and done.stdout == ""
-        assert "no container of this machine: peer=10.77.0.2" in runner.log.read_text() or "10.77.0.2" in runner.log.read_text(), runner.log.read_text()
+        assert "no container of this machine peer=10.77.0.2" in runner.log.read_text(), runner.log.read_text()
     finally:
         lan.kill()
         lan.wait()
