@@ -7,7 +7,7 @@ SECONDS_PER_FUZZER ?= 10
 PREFIX ?= /usr/local
 DESTDIR ?=
 
-.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall clean
+.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb clean
 .SUFFIXES:
 
 all: $(BUILD)/build.ninja ## Build tug, tug-engine and docker-model
@@ -35,7 +35,7 @@ lint: $(BUILD)/build.ninja ## Layers, format, complexity, static analysis, stale
 format: ## Lay all C files out by .clang-format
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'src/*.cpp' 'bench/*.c' | xargs clang-format -i
 
-docs: all ## Make docs/cli.md, limits.md, errors.md, settings.md and MAP.md from the tables
+docs: all ## Make docs/cli.md, commands.md, limits.md, errors.md, settings.md and MAP.md from the tables
 	@scripts/docs $(BUILD) docs
 
 starter: ## Fetch the starter models; prints NAME PATH
@@ -62,6 +62,9 @@ install: all ## Install below PREFIX (/usr/local); DESTDIR stages it
 
 uninstall: ## Remove what make install put below PREFIX
 	@PREFIX='$(PREFIX)' DESTDIR='$(DESTDIR)' scripts/install --uninstall
+
+deb: all ## Build the Debian package, into the build folder
+	@scripts/deb $(BUILD)
 
 clean: ## Remove the build folders; caches outside the checkout stay
 	@rm -rf build build-asan build-tsan build-fuzz build-source

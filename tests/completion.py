@@ -87,6 +87,12 @@ def test_docker_completes_the_plugin(new_docker, loaded):  # noqa: F811
     assert new_docker("__complete", "mod", check=0).stdout.splitlines()[0].startswith("model\t")
 
 
+def test_docker_20_10_calls_the_plugin_itself(loaded):
+    """Its bash script: the plugin, __completeNoDesc, and the words behind `docker model`."""
+    assert complete(loaded.tug, "pul", verb="__completeNoDesc", program=BUILD / "docker-model")[0] == ["pull"]
+    assert complete(loaded.tug, "inspect", "sm", verb="__completeNoDesc", program=BUILD / "docker-model")[0] == ["smollm2"]
+
+
 SHELLS = {
     "bash": (["bash", "--norc", "--noprofile", "-i"], "PS1='$ '; source <(tug completion bash)"),
     "zsh": (["zsh", "-f", "-i"], "PS1='$ '; autoload -Uz compinit; compinit -D -u; source <(tug completion zsh)"),

@@ -92,8 +92,8 @@ def test_kill_9_resumes(daemon, proxied):
     pull = subprocess.Popen([TUG, "pull", name], env=daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     wait_for("half of the blob", lambda: p.blob_bytes > SIZE // 2, 60)
     daemon.kill()
+    pull.kill()  # it would wait for the next daemon, see below
     pull.communicate(timeout=30)
-    assert pull.returncode != 0
     before = p.blob_bytes
     daemon.start()
     check_nothing_visible(daemon)
@@ -103,6 +103,39 @@ def test_kill_9_resumes(daemon, proxied):
     check_stored(daemon, p.host)
     # What was on the wire when it died may be fetched again; everything acknowledged may not.
     assert p.blob_bytes - before < SIZE - SIZE // 2 + 16_000_000
+
+
+@pytest.mark.parametrize("end", [signal.SIGTERM, signal.SIGKILL])
+def test_a_pull_goes_on_over_a_restart_of_the_daemon(daemon, proxied, end):
+    """As in an upgrade: the client waits for the next daemon, which goes on at the byte where the last one stopped."""
+    p = proxied(rate=40_000_000)
+    name = f"{p.host}/demo/smollm2:v1"
+    pull = subprocess.Popen([TUG, "pull", name], env=daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    wait_for("half of the blob", lambda: p.blob_bytes > SIZE // 2, 60)
+    daemon.process.send_signal(end)
+    daemon.process.wait(timeout=8)  # less than --grace: who watches a transfer does not hold up the end
+    before = p.blob_bytes
+    p.rate = None
+    daemon.start()
+    out, said = pull.communicate(timeout=60)
+    assert pull.returncode == 0, said
+    assert b"Retrying download (attempt 1/4) in 1s..." in said and b"pulled successfully" in out
+    check_stored(daemon, p.host)
+    assert p.blob_bytes - before < SIZE - SIZE // 2 + 16_000_000
+
+
+def test_a_pull_whose_daemon_does_not_come_back_says_so(daemon, proxied):
+    p = proxied(rate=10_000_000)
+    pull = subprocess.Popen(
+        [TUG, "pull", f"{p.host}/demo/smollm2:v1"], env=daemon.env, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    wait_for("a part of the blob", lambda: p.blob_bytes > 2_000_000, 60)
+    daemon.kill()
+    first = pull.stderr.readline() + pull.stderr.readline()
+    assert b"attempt 1/4" in first and b"attempt 2/4" in first
+    pull.send_signal(signal.SIGINT)  # does not wait for the rest
+    pull.communicate(timeout=10)
+    assert pull.returncode != 0
 
 
 def test_client_killed_daemon_lives(daemon, proxied):

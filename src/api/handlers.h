@@ -38,10 +38,8 @@ void request_reply_json_status(struct http_request *req, int status,
 void request_reply_json(struct http_request *req, void (*write)(struct json_out *j, const void *data),
                         const void *data);
 
-/* configure.c: a model's settings as they are kept. */
+/* model_json.c: the two forms of a model (dmr.md 2.4), and its settings as they are kept. */
 void model_settings_out(struct json_out *j, const json_t *json);
-
-/* model_json.c: the two forms of a model (dmr.md 2.4). */
 /* `settings`: its own, NULL: none, or not wanted. */
 void model_write(struct json_out *j, const struct model *m, const json_t *settings);
 void model_write_openai(struct json_out *j, const struct model *m);

@@ -62,6 +62,8 @@ bool progress_write(struct buf *out, const struct job_event *event, const char *
     json_kv_uint(&j, "current", event->layer_current);
     json_close(&j, '}');
     json_kv_str(&j, "mode", mode);
+    if (event->kind == JOB_ERROR) /* ours: what the status would have been, had it been known in time */
+        json_kv_uint(&j, "status", (uint64_t)err_http_status(event->code));
     json_close(&j, '}');
     if (!json_ok(&j))
         return false;

@@ -64,7 +64,7 @@ static void writes_lines(void **state)
          "pull",
          PROGRESS_JSON,
          "{\"type\":\"error\",\"message\":\"Error: writing blob: disk "
-         "full\",\"total\":0,\"layer\":{\"size\":0,\"current\":0},\"mode\":\"pull\"}\n"},
+         "full\",\"total\":0,\"layer\":{\"size\":0,\"current\":0},\"mode\":\"pull\",\"status\":507}\n"},
         {"warning",
          {.kind = JOB_WARNING, .message = "slow"},
          "push",

@@ -75,32 +75,43 @@ static int cli_unknown(const struct cli *cli, const char *name)
     return 1;
 }
 
-static int cli_dispatch(struct cli *cli, int argc, char **argv)
+/* Docker Model Runner's `config` is configure; as `tug` the word is free for the daemon's own settings. */
+static const struct command *cli_find(const struct cli *cli, const char *name)
 {
-    const char *first = argc > 1 ? argv[1] : "help";
-    if (strcmp(first, "__docs") == 0)
-        return cli_docs(argc - 2, argv + 2);
-    if (strcmp(first, "__complete") == 0 || strcmp(first, "__completeNoDesc") == 0)
-        return cli_complete(cli, strcmp(first, "__complete") == 0, argc - 2, argv + 2);
-    if (strcmp(first, "--version") == 0)
-        first = "version";
-    bool help = strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0;
-    if (help && argc <= 2) {
+    bool configure = strcmp(name, "config") == 0 && strcmp(cli->program, "tug") != 0;
+    return command_find(configure ? "configure" : name);
+}
+
+/* `help`, `help COMMAND`, `help COMMAND SUB`. */
+static int cli_help(const struct cli *cli, int argc, char **argv)
+{
+    char name[COMMAND_NAME_MAX];
+    const struct command *c = argc > 0 ? cli_find(cli, argv[0]) : NULL;
+    if (argc == 0) {
         help_all(cli->program);
         return 0;
     }
-    const struct command *c = command_find(help ? argv[2] : first);
     if (c == NULL)
-        return cli_unknown(cli, help ? argv[2] : first);
-    if (help) {
-        char name[COMMAND_NAME_MAX];
-        const struct command *sub = c->sub == NULL || argc < 4 ? NULL : command_find_in(c->sub, argv[3]);
-        text_format(name, sizeof name, "%s %s%s%s", cli->program, c->name, sub != NULL ? " " : "",
-                    sub != NULL ? sub->name : "");
-        help_command(sub != NULL ? sub : c, name);
-        return 0;
-    }
-    return cli_run(cli, c, argc - 2, argv + 2);
+        return cli_unknown(cli, argv[0]);
+    const struct command *sub = c->sub == NULL || argc < 2 ? NULL : command_find_in(c->sub, argv[1]);
+    text_format(name, sizeof name, "%s %s%s%s", cli->program, c->name, sub != NULL ? " " : "",
+                sub != NULL ? sub->name : "");
+    help_command(sub != NULL ? sub : c, name);
+    return 0;
+}
+
+static int cli_dispatch(struct cli *cli, int argc, char **argv)
+{
+    const char *first = argc > 1 ? argv[1] : "help";
+    int n = argc > 2 ? argc - 2 : 0;
+    if (strcmp(first, "__docs") == 0)
+        return cli_docs(n, argv + 2);
+    if (strcmp(first, "__complete") == 0 || strcmp(first, "__completeNoDesc") == 0)
+        return cli_complete(cli, strcmp(first, "__complete") == 0, n, argv + 2);
+    if (strcmp(first, "help") == 0 || strcmp(first, "--help") == 0 || strcmp(first, "-h") == 0)
+        return cli_help(cli, n, argv + 2);
+    const struct command *c = cli_find(cli, strcmp(first, "--version") == 0 ? "version" : first);
+    return c == NULL ? cli_unknown(cli, first) : cli_run(cli, c, n, argv + 2);
 }
 
 /* $DOCKER_CONFIG, else ~/.docker; malloc'd. */

@@ -52,6 +52,8 @@ void help_usage(const struct command *c, char *dst, size_t size);
  */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
+/* cli/host_base.c: "http://127.0.0.1:12434" for other programs of this machine, once the daemon was found. */
+bool cli_host_base(const struct cli *cli, char *dst, size_t size, struct err *err);
 /* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
 bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 
@@ -108,6 +110,7 @@ int cli_complete(struct cli *cli, bool descriptions, int argc, char **argv);
 
 /* ---- cli/docs.c ---- */
 int cli_docs(int argc, char **argv);
+int cli_docs_man(const char *dir); /* cli/docs_man.c: a man page a command, into dir; the exit code */
 
 /* ---- cli/plugin_protocol.c: `docker model` ---- */
 bool plugin_called(const char *argv0);

@@ -219,18 +219,23 @@ static void complete_word(struct complete_place *p, const char *word)
     bool whole = true;
     if (p->waiting != NULL) {
         p->waiting = NULL;
-    } else if (p->only_args) {
-        p->n_args++;
-    } else if (strcmp(word, "--") == 0) {
+        return;
+    }
+    if (!p->only_args && strcmp(word, "--") == 0) {
         p->only_args = true;
-    } else if (word[0] == '-' && word[1] != '\0') {
+        return;
+    }
+    if (!p->only_args && word[0] == '-' && word[1] != '\0') {
         const struct flag *f = complete_find(p, word, &whole);
         p->waiting = f != NULL && !whole ? f : NULL;
-    } else if (p->command->sub != NULL && p->n_args == 0 && (sub = command_find_in(p->command->sub, word)) != NULL) {
-        *p = (struct complete_place){.command = sub, .parent = p->command};
-    } else {
-        p->n_args++;
+        return;
     }
+    if (!p->only_args && p->command->sub != NULL && p->n_args == 0)
+        sub = command_find_in(p->command->sub, word);
+    if (sub != NULL)
+        *p = (struct complete_place){.command = sub, .parent = p->command};
+    else
+        p->n_args++;
 }
 
 /* Within a command: the words between its name and the cursor, then what fits there. */

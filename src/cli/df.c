@@ -55,5 +55,6 @@ const struct command command_df = {
     .group = "Manage models",
     .daemon = DAEMON_START,
     .failure = "Failed to list running models",
+    .differs = "Rows `Unfinished pulls` and `Reclaimable` where there are such; --json.",
     .run = df_run,
 };

@@ -7,6 +7,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static void docs_flags(const struct command *c)
@@ -59,8 +60,57 @@ static int docs_cli(void)
     return 0;
 }
 
+static int docs_order(const void *a, const void *b)
+{
+    return strcmp((*(const struct command *const *)a)->name, (*(const struct command *const *)b)->name);
+}
+
+static void docs_cell(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|')
+            putchar('\\');
+        putchar(*text);
+    }
+}
+
+/* docs/commands.md: each command of Docker Model Runner, and what is not as there. */
+static int docs_differences(void)
+{
+    enum { MAX = 64 };
+    const struct command *list[MAX];
+    size_t n = 0;
+    for (size_t i = 0; command_table[i] != NULL && n < MAX; i++)
+        list[n++] = command_table[i];
+    qsort(list, n, sizeof list[0], docs_order);
+    printf("# Docker Model Runner's commands\n\n<!-- made by `make docs` from the rows in src/cli; do not edit -->\n\n"
+           "Each of its commands is here, as `docker model …` and as `tug …`, with its flags, arguments, columns, JSON "
+           "and "
+           "exit codes. Where something is not as there, it is so on purpose:\n\n| command | what differs, and why |\n"
+           "| --- | --- |\n");
+    for (size_t i = 0; i < n; i++) {
+        if (list[i]->own)
+            continue;
+        printf("| `%s` | ", list[i]->name);
+        docs_cell(list[i]->differs == NULL ? "" : list[i]->differs);
+        printf(" |\n");
+    }
+    printf(
+        "\nThe same for all:\n\n"
+        "- Answers go to stdout and words around them to stderr, whoever calls. Run directly, as Compose does, Docker "
+        "Model Runner prints most text on stderr.\n"
+        "- With `--json` nothing is on stderr when the exit code is 0.\n"
+        "- Ctrl-C ends with 130, other failures with 1. An error is printed once, without the usage behind it.\n"
+        "- There is no runner container to install first: a command starts the daemon when none answers.\n\n"
+        "Commands that Docker Model Runner does not have:\n\n| command | |\n| --- | --- |\n");
+    for (size_t i = 0; i < n; i++)
+        if (list[i]->own && !list[i]->hidden)
+            printf("| `%s` | %s |\n", list[i]->name, list[i]->summary);
+    return 0;
+}
+
 /* name, route: one command a line, tab-separated; scripts/map joins it with the routes and files. */
-static int docs_commands(void)
+static int docs_map(void)
 {
     for (size_t i = 0; command_table[i] != NULL; i++)
         printf("%s\t%s\n", command_table[i]->name, command_table[i]->route == NULL ? "" : command_table[i]->route);
@@ -104,14 +154,13 @@ int cli_docs(int argc, char **argv)
     static const struct {
         const char *name;
         int (*print)(void);
-    } pages[] = {{"cli", docs_cli},
-                 {"commands", docs_commands},
-                 {"limits", docs_limits},
-                 {"errors", docs_errors},
-                 {"settings", docs_settings}};
+    } pages[] = {{"cli", docs_cli},       {"commands", docs_differences}, {"map", docs_map},
+                 {"limits", docs_limits}, {"errors", docs_errors},        {"settings", docs_settings}};
+    if (argc == 2 && strcmp(argv[0], "man") == 0)
+        return cli_docs_man(argv[1]);
     for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(argv[0], pages[i].name) == 0)
             return pages[i].print();
-    fprintf(stderr, "usage: tug __docs cli|commands|limits|errors|settings\n");
+    fprintf(stderr, "usage: tug __docs cli|commands|map|limits|errors|settings, or: tug __docs man DIR\n");
     return 1;
 }

@@ -39,5 +39,6 @@ const struct command command_inspect = {
     .group = "Manage models",
     .daemon = DAEMON_START,
     .failure = "Failed to inspect model",
+    .differs = "--remote asks the registry with the credentials of Docker.",
     .run = inspect_run,
 };

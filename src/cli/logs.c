@@ -43,5 +43,7 @@ const struct command command_logs = {
     .group = "See what runs",
     .daemon = DAEMON_RUNNING,
     .failure = "Failed to read the logs",
+    .differs = "They are the daemon's own, asked over its API; Docker Model Runner reads those of its container, or "
+               "files of Docker Desktop.",
     .run = logs_run,
 };

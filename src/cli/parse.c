@@ -137,6 +137,13 @@ static int parse_long_word(const struct parse *p, const char *word, const char *
     return parse_value(p, f, next, v) ? 2 : 0;
 }
 
+static bool parse_letter_wrong(const struct parse *p, const char *why, char letter, const char *word)
+{
+    char which[160];
+    text_format(which, sizeof which, "'%c' in %s", letter, word);
+    return parse_usage(p, why, which);
+}
+
 /* `-f`, `-abc` (booleans together), `-n 5`, `-n5`, `-n=5`. */
 static int parse_short_word(const struct parse *p, const char *word, const char *next)
 {
@@ -144,7 +151,7 @@ static int parse_short_word(const struct parse *p, const char *word, const char 
         struct flag_value *v = NULL;
         const struct flag *f = parse_find(p, NULL, 0, *at, &v);
         if (f == NULL)
-            return parse_usage(p, "unknown shorthand flag", word);
+            return parse_letter_wrong(p, "unknown shorthand flag", *at, word);
         if (f->kind == FLAG_BOOL && at[1] != '=') {
             if (!parse_value(p, f, "true", v))
                 return 0;
@@ -153,7 +160,7 @@ static int parse_short_word(const struct parse *p, const char *word, const char 
         if (at[1] != '\0')
             return parse_value(p, f, at + 1 + (at[1] == '='), v) ? 1 : 0;
         if (next == NULL)
-            return parse_usage(p, "flag needs an argument", word);
+            return parse_letter_wrong(p, "flag needs an argument", *at, word);
         return parse_value(p, f, next, v) ? 2 : 0;
     }
     return 1;

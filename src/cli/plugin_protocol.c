@@ -68,34 +68,41 @@ static int plugin_short(const char *word)
     return 1;
 }
 
-int plugin_strip(int argc, char **argv, const char **ret_config)
+/* The index of the first word that is not one of Docker's global flags. */
+static int plugin_skip_flags(int argc, char **argv, const char **ret_config)
 {
     int at = 1;
-    const char *config = NULL;
     while (at < argc && argv[at][0] == '-' && argv[at][1] != '\0') {
         const char *next = at + 1 < argc ? argv[at + 1] : NULL;
-        int used = argv[at][1] == '-' ? plugin_long(argv[at] + 2, next, &config) : plugin_short(argv[at] + 1);
+        int used = argv[at][1] == '-' ? plugin_long(argv[at] + 2, next, ret_config) : plugin_short(argv[at] + 1);
         if (used == 0)
             break;
         at += used;
     }
+    return at < argc ? at : argc;
+}
+
+/* docker help model …, docker __complete model …, docker --help model …: there the word `model` is second. */
+static bool plugin_comes_first(const char *word)
+{
+    static const char *const words[] = {"help", "__complete", "__completeNoDesc", "--help", "-h"};
+    for (size_t i = 0; i < sizeof words / sizeof words[0]; i++)
+        if (strcmp(words[i], word) == 0)
+            return true;
+    return false;
+}
+
+int plugin_strip(int argc, char **argv, const char **ret_config)
+{
+    int at = plugin_skip_flags(argc, argv, ret_config);
     bool under_docker = process_env("DOCKER_CLI_PLUGIN_ORIGINAL_CLI_COMMAND") != NULL;
-    /* docker help model …, docker __complete model …, docker --help model …: the word `model` is second. */
-    static const char *const before[] = {"help", "__complete", "__completeNoDesc", "--help", "-h"};
-    bool second = false;
-    for (size_t i = 0; i < sizeof before / sizeof before[0]; i++)
-        second = second || (under_docker && at + 1 < argc && strcmp(argv[at], before[i]) == 0 &&
-                            strcmp(argv[at + 1], "model") == 0);
-    if (second) {
+    if (under_docker && at + 1 < argc && plugin_comes_first(argv[at]) && strcmp(argv[at + 1], "model") == 0) {
         argv[at + 1] = argv[at];
         at++;
     } else if (under_docker && at < argc && strcmp(argv[at], "model") == 0) {
         at++;
     }
-    if (at > argc)
-        at = argc;
     memmove(&argv[1], &argv[at], (size_t)(argc - at + 1) * sizeof argv[0]);
-    *ret_config = config;
     return argc - at + 1;
 }
 

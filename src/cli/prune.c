@@ -49,5 +49,6 @@ const struct command command_prune = {
     .group = "Manage models",
     .daemon = DAEMON_START,
     .failure = "Failed to prune",
+    .own = true,
     .run = prune_run,
 };

@@ -88,5 +88,6 @@ const struct command command_ps = {
     .group = "See what runs",
     .daemon = DAEMON_RUNNING,
     .failure = "Failed to list running models",
+    .differs = "--json.",
     .run = ps_run,
 };

@@ -28,5 +28,8 @@ const struct command command_pull = {
     .group = "Manage models",
     .daemon = DAEMON_START,
     .failure = "Failed to pull model",
+    .differs = "A failure always says why and exits with 1: Docker Model Runner prints an empty line and exits with 0 "
+               "when Hugging Face refuses. A pull that was cut goes on where it stopped, also after Ctrl-C or a crash. "
+               "When the registry cannot be reached, a model that is here counts as pulled, with a warning.",
     .run = pull_run,
 };

@@ -230,5 +230,6 @@ const struct command command_serve = {
     .group = "The daemon",
     .daemon = DAEMON_NONE,
     .failure = "tug serve",
+    .own = true,
     .run = serve_run,
 };

@@ -96,5 +96,7 @@ const struct command command_status = {
     .route = "GET /engines/status",
     .group = "The daemon",
     .daemon = DAEMON_RUNNING,
+    .differs = "Asks the daemon, and says why it got no answer; Docker Model Runner calls only HTTP 503 not running. "
+               "Only the engines that are there are listed.",
     .run = status_run,
 };

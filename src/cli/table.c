@@ -25,6 +25,9 @@
     X(logs) \
     X(requests) \
     X(bench) \
+    X(launch) \
+    X(skills) \
+    X(gateway) \
     X(serve) \
     X(status) \
     X(version) \

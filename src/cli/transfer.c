@@ -6,6 +6,7 @@
 #include "cli/ui/progress.h"
 #include "platform/clock.h"
 #include "platform/process.h"
+#include "platform/socket.h"
 #include "platform/terminal.h"
 #include "json/json_read.h"
 #include "json/json_write.h"
@@ -57,7 +58,10 @@ static bool transfer_line(void *ctx, const char *text, struct err *err)
     if (strcmp(type, "warning") == 0) {
         fprintf(stderr, "Warning: %s\n", message);
     } else if (strcmp(type, "error") == 0) {
-        return err_set(err, ERR_INTERNAL, "%s", text_starts(message, "Error: ") ? message + 7 : message);
+        int64_t status = 500;
+        json_get_int(line, "", "status", 0, 599, &status, NULL);
+        return err_set(err, status == 503 ? ERR_UNAVAILABLE : ERR_INTERNAL, "%s",
+                       text_starts(message, "Error: ") ? message + 7 : message);
     } else if (strcmp(type, "success") == 0) {
         t->succeeded = true;
         text_format(t->message, sizeof t->message, "%s", message);
@@ -100,6 +104,57 @@ bool cli_have_model(struct cli *cli, const char *model, FILE *out, struct err *e
     return cli_pull(cli, model, out, err);
 }
 
+/* ---- over the restart of a daemon ---------------------------------------------------------------- */
+
+enum { RETRIES = 4 };
+
+/* The daemon stops or is gone, as when it is upgraded: the same call to the next one goes on at the same byte. */
+static bool transfer_lost(const struct err *err)
+{
+    return err->code == ERR_UNAVAILABLE || err->code == ERR_UNREACHABLE;
+}
+
+static bool transfer_wait(struct cli *cli, int attempt)
+{
+    int seconds = 1 << (attempt - 1);
+    struct socket_wait wait = {.fd = cli->interrupt_fd, .want = SOCKET_READABLE | SOCKET_CLOSED};
+    fprintf(stderr, "Retrying download (attempt %d/%d) in %ds...\n", attempt, RETRIES, seconds);
+    return socket_wait(&wait, 1, clock_after_ns(seconds * CLOCK_SECOND)) == 0;
+}
+
+static bool pull_once(struct cli *cli, const struct buf *body, FILE *out, bool *ret_begun, struct err *err)
+{
+    const char *headers[] = {"Accept: application/json", NULL};
+    struct http_call *call = NULL;
+    char message[ERR_TEXT_MAX];
+    if (!cli_open(cli, "POST", "/models/create", headers, body, &call, err))
+        return false;
+    *ret_begun = true;
+    bool ok = cli_transfer(call, "Pull complete", out, message, sizeof message, err);
+    http_call_close(&call);
+    if (ok)
+        fprintf(out, "%s\n", message);
+    return ok;
+}
+
+/* A first call that fails is an error at once; one that had begun is worth waiting for. */
+static bool pull_until_done(struct cli *cli, const struct buf *body, FILE *out, struct err *err)
+{
+    bool begun = false;
+    bool ok = pull_once(cli, body, out, &begun, err);
+    for (int attempt = 1; !ok && begun && transfer_lost(err); attempt++) {
+        if (attempt > RETRIES)
+            return err_while(err, "download failed after %d retries", RETRIES);
+        if (!transfer_wait(cli, attempt))
+            return err_set(err, ERR_CANCELLED, "interrupted");
+        bool again = false;
+        ok = pull_once(cli, body, out, &again, err); /* the same place: not whoever else answers here */
+        if (again)
+            attempt = 0;
+    }
+    return ok;
+}
+
 bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err)
 {
     _cleanup_(buf_done) struct buf body = BUF_INIT(4096);
@@ -113,14 +168,5 @@ bool cli_pull(struct cli *cli, const char *model, FILE *out, struct err *err)
     json_close(&j, '}');
     if (!json_ok(&j))
         return err_set(err, ERR_INVALID, "the model's name is too long");
-    const char *headers[] = {"Accept: application/json", NULL};
-    struct http_call *call = NULL;
-    char message[ERR_TEXT_MAX];
-    if (!cli_catch_interrupt(cli, err) || !cli_open(cli, "POST", "/models/create", headers, &body, &call, err))
-        return false;
-    bool ok = cli_transfer(call, "Pull complete", out, message, sizeof message, err);
-    http_call_close(&call);
-    if (ok)
-        fprintf(out, "%s\n", message);
-    return ok;
+    return cli_catch_interrupt(cli, err) && pull_until_done(cli, &body, out, err);
 }

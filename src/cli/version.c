@@ -45,5 +45,6 @@ const struct command command_version = {
     .route = "GET /version",
     .group = "The daemon",
     .daemon = DAEMON_RUNNING,
+    .differs = "Engine names Tug and the address at which its daemon answers.",
     .run = version_run,
 };

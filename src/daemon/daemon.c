@@ -135,6 +135,7 @@ static bool start_server(struct daemon *d, struct err *err)
         .routes = api_routes,
         .listen_fds = d->sockets.fds,
         .n_listen_fds = d->sockets.n,
+        .n_shared_fds = d->sockets.n_shared,
         .api_key = o->api_key,
         .allowed_hosts = o->allowed_hosts,
         .allowed_origins = o->allowed_origins,
@@ -176,7 +177,7 @@ static void start_tell(struct daemon *d)
     fflush(stdout);
     log_info("the daemon is ready", "home=%s ms=%lld pid=%ld", d->home.root,
              (long long)((clock_now_ns() - d->start_ns) / CLOCK_MS), (long)getpid());
-    notify_system("READY=1");
+    notify_system(arena_printf(&d->arena, "READY=1\nSTATUS=Listening on %s", listen_endpoint(&d->sockets)));
     notify_fd(&d->ready_fd, "ready", "");
 }
 
@@ -187,6 +188,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
 {
     if (d->server != NULL) {
         http_server_refuse_new(d->server);
+        distribution_pause(d->distribution); /* who watches a transfer shall not hold up the end */
         http_server_stop(d->server, clock_after_ns(grace_ns));
         d->server = NULL;
     }
@@ -239,7 +241,7 @@ static void run_to_the_end(struct daemon *d)
     log_info("stopping", "signal=%d requests=%zu grace_ms=%lld", signal, http_server_active(d->server),
              (long long)(d->options->grace_ns / CLOCK_MS));
     bridge_end(&d->bridge); /* no listener is added from now on */
-    notify_system("STOPPING=1");
+    notify_system(arena_printf(&d->arena, "STOPPING=1\nSTATUS=Finishing %zu requests", http_server_active(d->server)));
     if (!process_thread("stop", stop_main, d, 0, 0, &thread, &err)) {
         log_warn("no thread for an orderly end", "reason=%s", err.text);
         stop_parts(d, 0);

@@ -13,9 +13,10 @@
  *   logs/         engine-ID12.log, what each engine wrote to stderr
  *
  * Signals: SIGTERM, SIGINT: new requests get 503, running ones have grace_ns, then the engines stop;
- * a second one ends at once. SIGHUP and SIGPIPE are ignored. When it is ready, it writes one line
- * to stdout, "READY=1" to $NOTIFY_SOCKET, and "ready\n" to ready_fd; $LISTEN_FDS sockets (systemd)
- * replace `listen`.
+ * transfers stop at once and keep what they have; a second one ends at once. SIGHUP and SIGPIPE are ignored. When it is
+ * ready, it writes one line to stdout, "READY=1" (later "STOPPING=1", each with a STATUS) to $NOTIFY_SOCKET, and
+ * "ready\n" to ready_fd; $LISTEN_FDS sockets (systemd) replace `listen`; when it stops they accept no more here, so
+ * that who comes waits for the next process.
  *
  * Off loopback it listens only with an api_key or with `insecure`. But where it listens on loopback, it also listens
  * on the same port of the Docker bridge's address, as soon as that is there, to containers of this machine and to

@@ -30,6 +30,7 @@ struct daemon_sockets {
     uint16_t port; /* of the first TCP socket; 0: none */
     bool loopback; /* that one is on loopback */
     bool any;      /* that one is on every address */
+    size_t n_shared; /* the first ones are systemd's, which goes on listening when we end */
 };
 
 /* ---- home.c */

@@ -319,7 +319,7 @@ static void test_sd_notify(void **state)
     (void)state;
     struct sockaddr_un address = {.sun_family = AF_UNIX};
     struct timeval limit = {.tv_sec = 10};
-    char text[32];
+    char text[256] = "";
     int fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     snprintf(address.sun_path, sizeof address.sun_path, "%s/notify", fix.home);
     assert_int_equal(bind(fd, (struct sockaddr *)&address, sizeof address), 0);
@@ -327,11 +327,12 @@ static void test_sd_notify(void **state)
     setenv("NOTIFY_SOCKET", address.sun_path, 1);
     start_ok(options());
     unsetenv("NOTIFY_SOCKET");
-    assert_int_equal(recv(fd, text, sizeof text, 0), 7);
-    assert_memory_equal(text, "READY=1", 7);
+    assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+    assert_ptr_equal(strstr(text, "READY=1\nSTATUS=Listening on http://127.0.0.1:"), text);
+    memset(text, 0, sizeof text);
     kill(fix.pid, SIGTERM);
-    assert_int_equal(recv(fd, text, sizeof text, 0), 10);
-    assert_memory_equal(text, "STOPPING=1", 10);
+    assert_true(recv(fd, text, sizeof text - 1, 0) > 0);
+    assert_string_equal(text, "STOPPING=1\nSTATUS=Finishing 0 requests");
     close(fd);
 }
 

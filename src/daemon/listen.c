@@ -99,6 +99,7 @@ static bool take_systemd(struct daemon_sockets *s, size_t n, const struct daemon
         if (!socket_is_local(fd) && !check_exposure(address, o, err))
             return false;
         sockets_add(s, fd, address, false);
+        s->n_shared++;
     }
     return true;
 }

@@ -46,7 +46,9 @@ struct job_event {
 
 bool distribution_new(struct store *s, const struct distribution_options *options, struct distribution **ret_d,
                       struct err *err);
-void distribution_stop(struct distribution **d); /* pauses running jobs, keeps their state, joins the threads */
+/* No new jobs; running ones end soon with ERR_UNAVAILABLE and keep what they have. Does not wait. */
+void distribution_pause(struct distribution *d);
+void distribution_stop(struct distribution **d); /* the same, and joins the threads */
 
 /* Errors that are known at once (not a reference): false. Everything later comes as an event; the first event tells
  * whether it began: a JOB_ERROR before any other event lets api/ answer with its status code. */

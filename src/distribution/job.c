@@ -434,15 +434,27 @@ bool distribution_new(struct store *s, const struct distribution_options *option
     return true;
 }
 
+static void distribution_pause_locked(struct distribution *d)
+{
+    d->stopping = true;
+    while (d->tasks != NULL)
+        task_cancel_locked(d->tasks);
+}
+
+void distribution_pause(struct distribution *d)
+{
+    pthread_mutex_lock(&d->lock);
+    distribution_pause_locked(d);
+    pthread_mutex_unlock(&d->lock);
+}
+
 void distribution_stop(struct distribution **distribution)
 {
     struct distribution *d = *distribution;
     if (d == NULL)
         return;
     pthread_mutex_lock(&d->lock);
-    d->stopping = true;
-    while (d->tasks != NULL)
-        task_cancel_locked(d->tasks);
+    distribution_pause_locked(d);
     while (d->running > 0)
         pthread_cond_wait(&d->changed, &d->lock);
     workers_reap_locked(d);

@@ -1,6 +1,6 @@
 /* engine/batch.c: the batch thread.
  *
- *   batch_run: take what arrived, drop what was cancelled, admit, plan, compute, answer; again.
+ *   batch_turn: take what arrived, drop what was cancelled, admit, plan, compute, answer; batch_run: again and again.
  *
  * A request is in one of two lists, both in order of arrival: `waiting` (no sequence) and `active`
  * (at most `parallel`; its sequence in the cache begins with its first rows). What it has to compute
@@ -95,12 +95,12 @@ static void list_cancel(struct batch *b, struct request_list *l, bool all)
 }
 
 /* Everything that is before the step: arrivals, cancels, the stop. False: end the thread. */
-static bool batch_collect(struct batch *b)
+static bool batch_collect(struct batch *b, bool wait)
 {
     bool stopping;
     int64_t deadline;
     struct gen_private *next;
-    struct gen_private *r = queue_take(b->queue, b->active.n + b->waiting.n == 0, &stopping, &deadline);
+    struct gen_private *r = queue_take(b->queue, wait && b->active.n + b->waiting.n == 0, &stopping, &deadline);
     for (; r != NULL; r = next) {
         next = r->next;
         list_add(&b->waiting, r);
@@ -112,29 +112,43 @@ static bool batch_collect(struct batch *b)
     return !stopping || b->active.n + b->waiting.n > 0;
 }
 
-static void *batch_run(void *arg)
+static void batch_publish(struct batch *b)
 {
-    struct batch *b = arg;
-    while (batch_collect(b)) {
+    struct context_times times;
+    context_get_times(b->ctx, &times);
+    b->stats.decode_call_ns = times.decode_ns;
+    b->stats.threads = times.threads;
+    b->stats.steps = times.decodes;
+    if (b->cache != NULL) {
+        b->stats.cells_used = cache_cells_used(b->cache);
+        b->stats.evictions = cache_evictions(b->cache);
+    }
+    queue_set_stats(b->queue, &b->stats);
+}
+
+bool batch_turn(struct batch *b, bool wait)
+{
+    if (!batch_collect(b, wait)) {
+        queue_flush(b->queue);
+        return false;
+    }
+    if (b->active.n + b->waiting.n > 0) {
         int64_t start = clock_now_ns();
         if (b->embedding)
             embed_step(b);
         else
             step_run(b);
-        struct context_times times;
-        context_get_times(b->ctx, &times);
         b->stats.busy_ns += clock_now_ns() - start;
-        b->stats.decode_call_ns = times.decode_ns;
-        b->stats.threads = times.threads;
-        b->stats.steps = times.decodes;
-        if (b->cache != NULL) {
-            b->stats.cells_used = cache_cells_used(b->cache);
-            b->stats.evictions = cache_evictions(b->cache);
-        }
-        queue_set_stats(b->queue, &b->stats);
-        queue_flush(b->queue);
     }
+    batch_publish(b);
     queue_flush(b->queue);
+    return true;
+}
+
+static void *batch_run(void *arg)
+{
+    while (batch_turn(arg, true))
+        ;
     return NULL;
 }
 
@@ -153,7 +167,7 @@ static bool batch_abandoned(void *arg)
     return any;
 }
 
-static void batch_free(struct batch **b)
+void batch_close(struct batch **b)
 {
     if (*b == NULL)
         return;
@@ -197,12 +211,21 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
                                });
 }
 
-bool batch_start(struct engine_model *m, const struct batch_options *options, struct batch **ret_b, struct err *err)
+bool batch_open(struct engine_model *m, const struct batch_options *options, struct batch **ret_b, struct err *err)
 {
-    _cleanup_(batch_free) struct batch *b = check_alloc(calloc(1, sizeof *b));
+    _cleanup_(batch_close) struct batch *b = check_alloc(calloc(1, sizeof *b));
     if (!context_open(m, options, &b->ctx, err))
         return false;
     batch_prepare(b, m, options);
+    *ret_b = TAKE(b);
+    return true;
+}
+
+bool batch_start(struct engine_model *m, const struct batch_options *options, struct batch **ret_b, struct err *err)
+{
+    _cleanup_(batch_close) struct batch *b = NULL;
+    if (!batch_open(m, options, &b, err))
+        return false;
     if (!process_thread("batch", batch_run, b, BATCH_STACK_BYTES, 0, &b->thread, err))
         return false;
     *ret_b = TAKE(b);
@@ -215,7 +238,7 @@ void batch_stop(struct batch **b, int64_t deadline_ns)
         return;
     queue_stop((*b)->queue, deadline_ns);
     pthread_join((*b)->thread, NULL);
-    batch_free(b);
+    batch_close(b);
 }
 
 void batch_get_stats(struct batch *b, struct batch_stats *ret) { queue_get_stats(b->queue, ret); }

@@ -38,6 +38,12 @@ void list_remove(struct request_list *l, struct gen_private *r);
 /* Ends an active request; r is gone afterwards for the batch thread. */
 void batch_finish(struct batch *b, struct gen_private *r, enum gen_finish finish);
 
+/* All of batch_start but the thread, and one round of the loop (wait: for work, when there is none). False: the end was
+ * asked for and nothing is left. The simulation (sim_test.c) turns the loop by hand. */
+bool batch_open(struct engine_model *m, const struct batch_options *options, struct batch **ret_b, struct err *err);
+bool batch_turn(struct batch *b, bool wait);
+void batch_close(struct batch **b);
+
 /* One step of text generation (step.c), or of embeddings (embed.c). Something is waiting or active. */
 void step_run(struct batch *b);
 void embed_step(struct batch *b);

@@ -169,6 +169,22 @@ static const char *token_text(const struct guided *run, int32_t token, size_t *r
 
 /* ---- triggers ---- */
 
+/* Where trigger i begins in the text; NULL: it is not there, or is a pattern. */
+static const char *find_word(const struct guided *run, size_t i, const char *text, size_t n)
+{
+    const struct chat_prompt_info *info = info_of(run->guide);
+    const char *word = info->triggers[i];
+    size_t n_word = strlen(word);
+    if (run->thinking || n < n_word)
+        return NULL;
+    if (info->trigger_kinds[i] == CHAT_TRIGGER_WORD)
+        return memmem(text, n, word, n_word);
+    size_t left;
+    const char *start = skip_space(text, n, &left);
+    bool begins = info->trigger_kinds[i] == CHAT_TRIGGER_START && run->tail_is_all && left >= n_word;
+    return begins && memcmp(start, word, n_word) == 0 ? start : NULL;
+}
+
 static const char *find_trigger(const struct guided *run, const char *text, size_t n)
 {
     const struct chat_prompt_info *info = info_of(run->guide);
@@ -176,26 +192,15 @@ static const char *find_trigger(const struct guided *run, const char *text, size
     const char *first = own == NULL || n == 0 || run->thinking ? NULL : memmem(text, n, own, strlen(own));
     bool patterns = false;
     for (size_t i = 0; info != NULL && info->triggers[i] != NULL; i++) {
-        const char *word = info->triggers[i];
-        size_t n_word = strlen(word);
-        const char *at = NULL;
-        if (info->trigger_kinds[i] == CHAT_TRIGGER_PATTERN) {
-            patterns = true;
-        } else if (info->trigger_kinds[i] == CHAT_TRIGGER_WORD) {
-            at = run->thinking || n < n_word ? NULL : memmem(text, n, word, n_word);
-        } else if (run->tail_is_all && !run->thinking) {
-            size_t left;
-            const char *start = skip_space(text, n, &left);
-            at = left >= n_word && memcmp(start, word, n_word) == 0 ? start : NULL;
-        }
+        const char *at = find_word(run, i, text, n);
+        patterns = patterns || info->trigger_kinds[i] == CHAT_TRIGGER_PATTERN;
         if (at != NULL && (first == NULL || at < first))
             first = at;
     }
-    if (first == NULL && patterns) {
-        size_t at = chat_prompt_find(run->guide->prompt, text, n, run->tail_is_all);
-        first = at == SIZE_MAX ? NULL : text + at;
-    }
-    return first;
+    if (first != NULL || !patterns)
+        return first;
+    size_t at = chat_prompt_find(run->guide->prompt, text, n, run->tail_is_all);
+    return at == SIZE_MAX ? NULL : text + at;
 }
 
 /* The tail with these bytes added to it, into `out`. */

@@ -118,6 +118,12 @@ static void job_ended(struct job *job, size_t slot)
     }
 }
 
+/* Whether an event has something for `apply`. The end has, if there is a reader: what it held back. */
+static bool event_says(const struct job_choice *c, const struct gen_event *event)
+{
+    return event->text_len > 0 || event->n_logprobs > 0 || (event->kind == GEN_EVENT_END && c->reader != NULL);
+}
+
 bool job_wait(struct job *job, job_apply *apply, size_t *ret_ended, struct err *err)
 {
     struct gen_event event = {0};
@@ -135,8 +141,7 @@ bool job_wait(struct job *job, job_apply *apply, size_t *ret_ended, struct err *
         return err_set(err, ERR_UNAVAILABLE, "the engine is stopping; try again");
     if (end)
         job->choices[choice].finish = event.finish == GEN_LENGTH ? OPENAI_FINISH_LENGTH : OPENAI_FINISH_STOP;
-    bool says = event.text_len > 0 || event.n_logprobs > 0 || (end && job->choices[choice].reader != NULL);
-    if (says && !apply(job, choice, &event))
+    if (event_says(&job->choices[choice], &event) && !apply(job, choice, &event))
         return err_set(err, ERR_TOO_LARGE, "the answer is larger than %d bytes", (int)LIMIT_ANSWER_BYTES);
     if (end)
         job_ended(job, (size_t)slot);

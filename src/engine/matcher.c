@@ -130,7 +130,7 @@ static void todo_add(struct matcher *m, int32_t node, int32_t frame)
     if (!m->g->nodes[node].productive)
         return;
     if (m->n_todo == m->cap_todo) {
-        m->cap_todo *= 2;
+        m->cap_todo += m->cap_todo < 64 ? 64 : m->cap_todo;
         m->todo = check_alloc(realloc(m->todo, (size_t)m->cap_todo * sizeof *m->todo));
     }
     m->todo[m->n_todo++] = (struct place){node, frame};

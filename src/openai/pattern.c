@@ -73,6 +73,14 @@ static bool hex_escape(struct pattern *p, bool *ret_taken)
     return true;
 }
 
+/* Characters that a JSON string has only with a backslash; a pattern is about the string, a grammar about its JSON. */
+static bool is_json_escaped(char c) { return c != '\0' && strchr("\"\\ntrf", c) != NULL; }
+
+static bool is_alphanumeric(char c)
+{
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+}
+
 /* After a backslash outside of a class. */
 static bool escape(struct pattern *p)
 {
@@ -89,9 +97,9 @@ static bool escape(struct pattern *p)
     }
     if (!hex_escape(p, &taken) || taken)
         return taken;
-    if (c == '"' || c == '\\' || c == 'n' || c == 't' || c == 'r' || c == 'f')
+    if (is_json_escaped(c))
         return fail(p, "characters that JSON writes with a backslash are not supported in patterns");
-    if (c == '\0' || (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'))
+    if (c == '\0' || is_alphanumeric(c))
         return fail(p, "only the escapes \\d \\w \\s \\D \\W \\S \\xNN \\uNNNN and of punctuation are supported");
     /* the conversion takes these with their backslash, all others bare */
     if (strchr("^$.[]()|{}*+?-", c) != NULL)

@@ -138,19 +138,24 @@ static bool tools_write(const json_t *plain, struct arena *a, struct openai_requ
     return true;
 }
 
+static bool tools_count(const json_t *tools, size_t *ret_n, struct err *err)
+{
+    if (tools != NULL && !json_is_null(tools) && !json_is_array(tools))
+        return err_param(err, "tools", "`tools` must be an array (got %s)", json_kind(tools));
+    *ret_n = json_array_size(tools);
+    return *ret_n <= LIMIT_TOOLS ||
+           err_param(err, "tools", "`tools` has %zu entries, at most %d are taken (LIMIT_TOOLS)", *ret_n,
+                     (int)LIMIT_TOOLS);
+}
+
 bool request_tools(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     const json_t *tools = json_object_get(body, "tools");
     struct choice choice = {.kind = CHOICE_AUTO};
+    size_t n = 0;
     if (!choice_read(body, &choice, err) ||
-        !json_get_bool(body, "", "parallel_tool_calls", &r->parallel_tool_calls, err))
+        !json_get_bool(body, "", "parallel_tool_calls", &r->parallel_tool_calls, err) || !tools_count(tools, &n, err))
         return false;
-    if (tools != NULL && !json_is_null(tools) && !json_is_array(tools))
-        return err_param(err, "tools", "`tools` must be an array (got %s)", json_kind(tools));
-    size_t n = json_array_size(tools);
-    if (n > LIMIT_TOOLS)
-        return err_param(err, "tools", "`tools` has %zu entries, at most %d are taken (LIMIT_TOOLS)", n,
-                         (int)LIMIT_TOOLS);
     _cleanup_(json_free) json_t *plain = json_array();
     for (size_t i = 0; i < n; i++)
         if (!tool_add(json_array_get(tools, i), i, &choice, plain, err))

@@ -26,6 +26,8 @@ struct process_spec {
 /* Safe in a process with threads. A CHILD is killed when the calling *thread* ends (Linux ties PR_SET_PDEATHSIG to it),
  * so call this from one that lives as long. Not in PATH: ERR_NOT_FOUND. */
 bool process_spawn(const struct process_spec *spec, struct process *ret_process, struct err *err);
+/* This process becomes that program, with our standard descriptors; returns (false) only when it could not. */
+bool process_replace(const char *const *argv, const char *const *env, struct err *err);
 /* Another's process, by its number: to signal it and to wait for its end (its status is not ours to know). */
 bool process_open(pid_t pid, struct process *ret_process, struct err *err);
 bool process_signal(const struct process *p, int signal);

@@ -250,6 +250,21 @@ bool process_spawn(const struct process_spec *spec, struct process *ret_process,
     return spawn(spec, GROUP_OURS, ret_process, err);
 }
 
+bool process_replace(const char *const *argv, const char *const *env, struct err *err)
+{
+    _cleanup_free_ char *path = program_find(argv[0]);
+    if (path == NULL)
+        return err_set(err, ERR_NOT_FOUND, "%s is not in PATH", argv[0]);
+    _cleanup_free_ char **envp = env_merge(env);
+    sigset_t before;
+    pthread_sigmask(SIG_SETMASK, NULL, &before);
+    child_signals();
+    execve(path, (char *const *)argv, envp);
+    int reason = errno;
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return spawn_failed(&(struct spawn_plan){.path = path}, reason, err);
+}
+
 bool process_open(pid_t pid, struct process *ret_process, struct err *err)
 {
     int pidfd = pidfd_open(pid, 0);

@@ -54,7 +54,7 @@ static bool unreachable(struct err *err, int reason, const char *what)
 
 bool socket_connect_unix(const char *path, int *ret_fd, struct err *err)
 {
-    struct sockaddr_un address;
+    struct sockaddr_un address = {0};
     struct timeval limit = {.tv_sec = 10}; /* a full backlog would block for ever */
     struct timeval none = {0};
     int rc;
@@ -352,7 +352,7 @@ bool socket_write_all(int fd, const void *data, size_t n, struct err *err)
 
 bool socket_send_datagram(const char *path, const void *data, size_t n, struct err *err)
 {
-    struct sockaddr_un address;
+    struct sockaddr_un address = {0};
     if (!socket_unix_address(path, &address, err))
         return false;
     socklen_t size = socket_abstract(&address);

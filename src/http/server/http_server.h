@@ -110,7 +110,9 @@ struct http_server_config {
     const struct http_route *routes; /* ends with pattern NULL */
     const int *listen_fds;           /* already listening; the server closes them, also when it fails to start */
     size_t n_listen_fds;
-    const char *api_key;                /* NULL: none wanted */
+    size_t n_shared_fds; /* the first of them listen on when we end (systemd's): draining, they accept no more here, and
+                          * who comes waits for the next process instead of getting 503 */
+    const char *api_key; /* NULL: none wanted */
     const char *const *allowed_hosts;   /* beside loopback names, NULL-terminated; "*" = any; NULL: none */
     const char *const *allowed_origins; /* beside http(s)://localhost, 127.0.0.1, [::1] with any port */
     const char *server_name;            /* Server header */

@@ -104,7 +104,8 @@ static struct http_server *server_new(const struct http_server_config *config)
 
 bool http_server_start(const struct http_server_config *config, struct http_server **ret_server, struct err *err)
 {
-    CHECK(config->n_listen_fds > 0 && config->routes != NULL && config->server_name != NULL);
+    CHECK(config->n_listen_fds > 0 && config->n_shared_fds <= config->n_listen_fds && config->routes != NULL &&
+          config->server_name != NULL);
     struct http_server *s = server_new(config);
     bool ok = true;
     for (size_t i = 0; i < s->n_listeners; i++) {
@@ -144,7 +145,15 @@ bool http_server_add(struct http_server *s, int fd, http_peer_ok *peer_ok, void 
     return true;
 }
 
-void http_server_refuse_new(struct http_server *s) { atomic_store(&s->draining, true); }
+void http_server_refuse_new(struct http_server *s)
+{
+    if (atomic_exchange(&s->draining, true))
+        return;
+    for (size_t i = 0; i < s->config.n_shared_fds; i++) {
+        int fd = MHD_quiesce_daemon(s->listeners[i].mhd);
+        file_close(&fd); /* libmicrohttpd gives it up: others hold it open */
+    }
+}
 
 size_t http_server_active(const struct http_server *s) { return atomic_load(&s->active); }
 
