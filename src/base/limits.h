@@ -31,6 +31,7 @@
     X(STOP_STRINGS,         16,                        "entries of `stop`")                                        \
     X(STOP_BYTES,           256,                       "one entry of `stop`")                                      \
     X(CHOICES,              16,                        "`n`, the choices of one request")                          \
+    X(CACHE_KEY_BYTES,      1024,                      "`prompt_cache_key`")                                        \
     X(LOGIT_BIAS,           4096,                      "entries of `logit_bias`")                                  \
     X(TOP_LOGPROBS,         20,                        "`top_logprobs`")                                           \
     X(MESSAGES,             16384,                     "entries of `messages`")                                    \

@@ -10,20 +10,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Within a table a bar would end the cell, in code too. */
+static void docs_cell(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|')
+            putchar('\\');
+        putchar(*text);
+    }
+}
+
 static void docs_flags(const struct command *c)
 {
     printf("\n| flag | value | default | |\n| --- | --- | --- | --- |\n");
     for (const struct flag *f = c->flags; f->name != NULL; f++) {
         if (f->hidden)
             continue;
+        const char *code = f->choices != NULL ? "`" : "";
         printf("| `");
         if (f->letter != 0)
             printf("-%c`, `", f->letter);
-        printf("--%s` | %s%s%s | %s | %s |\n", f->name, f->choices != NULL ? "`" : "",
-               f->choices != NULL ? f->choices
-               : f->arg != NULL   ? f->arg
-                                  : "",
-               f->choices != NULL ? "`" : "", f->value != NULL ? f->value : "", f->help);
+        printf("--%s` | %s", f->name, code);
+        docs_cell(f->choices != NULL ? f->choices : f->arg != NULL ? f->arg : "");
+        printf("%s | %s | ", code, f->value != NULL ? f->value : "");
+        docs_cell(f->help);
+        printf(" |\n");
     }
 }
 
@@ -65,15 +76,6 @@ static int docs_order(const void *a, const void *b)
     return strcmp((*(const struct command *const *)a)->name, (*(const struct command *const *)b)->name);
 }
 
-static void docs_cell(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '|')
-            putchar('\\');
-        putchar(*text);
-    }
-}
-
 /* docs/commands.md: each command of Docker Model Runner, and what is not as there. */
 static int docs_differences(void)
 {
@@ -91,8 +93,16 @@ static int docs_differences(void)
     for (size_t i = 0; i < n; i++) {
         if (list[i]->own)
             continue;
+        const char *differs = list[i]->differs == NULL ? "" : list[i]->differs;
+        size_t first = 0;
+        while (first < i &&
+               (differs[0] == '\0' || list[first]->differs == NULL || strcmp(list[first]->differs, differs) != 0))
+            first++;
         printf("| `%s` | ", list[i]->name);
-        docs_cell(list[i]->differs == NULL ? "" : list[i]->differs);
+        if (first < i)
+            printf("As `%s`.", list[first]->name);
+        else
+            docs_cell(differs);
         printf(" |\n");
     }
     printf(

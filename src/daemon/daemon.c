@@ -54,8 +54,8 @@ struct daemon {
     struct backends *backends;
     struct http_server *server;
     struct http_pools *upstreams;
-    struct recorder *recorder;
     struct daemon_bridge bridge;
+    struct recorder *recorder;
     struct api api;
 };
 

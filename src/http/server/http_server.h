@@ -83,7 +83,8 @@ void http_set_header(struct http_request *req, const char *name, const char *val
 /* The data is copied. */
 void http_reply(struct http_request *req, int status, const char *content_type, const void *data, size_t len);
 void http_reply_json(struct http_request *req, int status, const struct buf *json);
-/* {"error":{"message","type","param","code"}} with err's HTTP status; Retry-After on 429 and 503. */
+/* {"error":{"message","type","param","code"}} with err's HTTP status; Retry-After on 429 and 503:
+ * err->retry_after_s, or 1. */
 void http_reply_error(struct http_request *req, const struct err *err);
 void http_reply_stream(struct http_request *req, int status, const char *content_type, struct http_stream stream);
 
