@@ -101,15 +101,18 @@ fetch_pypi() { # fetch_pypi ROW FOLDER: the checked wheel, its path on stdout
     printf '%s\n' "$wheel"
 }
 
-# A package of another Debian release than this one's, only fetched, never
-# installed. The mirror is the one that this machine uses; the lists are fetched
-# into FOLDER, and the pinned digest says that the file is the right one.
-fetch_deb() { # fetch_deb PACKAGE/SUITE FOLDER: the checked file, its path on stdout
-    local package=${1%/*} suite=${1#*/} folder=$2 row version mirror options file
+# Packages of Debian, perhaps of another release than this one's, only fetched,
+# never installed. The mirror is the one that this machine uses; the lists are
+# fetched into FOLDER, and the pinned digests say that the files are the right ones.
+fetch_debs() { # fetch_debs SUITE FOLDER PACKAGE...: the checked files, their paths on stdout
+    local suite=$1 folder=$2 package row mirror options versions=''
+    shift 2
     need apt-get "it is fetched with Debian's tools"
-    row=$1/$(dpkg --print-architecture)
-    grep -q "^deb *$row " "$SCRIPTS/deps.lock" || die "scripts/deps.lock pins no deb $row"
-    version=$(pin deb "$row" 3)
+    for package; do
+        row=$package/$suite/$(dpkg --print-architecture)
+        grep -q "^deb *$row " "$SCRIPTS/deps.lock" || die "scripts/deps.lock pins no deb $row"
+        versions="$versions $package=$(pin deb "$row" 3)"
+    done
     mirror=$(cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs: *//p' | head -1)
     [ -n "$mirror" ] || mirror=$(awk '$1 == "deb" && $2 ~ /^http/ { print $2; exit }' /etc/apt/sources.list 2>/dev/null || true)
     [ -n "$mirror" ] || die "cannot see which Debian mirror this machine uses; /etc/apt has no sources"
@@ -117,15 +120,17 @@ fetch_deb() { # fetch_deb PACKAGE/SUITE FOLDER: the checked file, its path on st
     printf 'deb [trusted=yes] %s %s main\n' "$mirror" "$suite" >"$folder/sources.list"
     options="-o Dir::Etc::sourcelist=$folder/sources.list -o Dir::Etc::sourceparts=/dev/null
         -o Dir::State::lists=$folder/lists -o Dir::Cache=$folder/cache -o APT::Sandbox::User=root"
-    say "fetching $package $version of Debian $suite"
-    # shellcheck disable=SC2086  # a list of words
-    (cd "$folder" && apt-get -qq $options update && apt-get -qq $options download "$package=$version") >&2 ||
-        die "apt-get could not fetch $package $version of Debian $suite; if the mirror has a newer one, pin that"
-    file=$(printf '%s\n' "$folder/$package"_*.deb)
+    say "fetching$versions of Debian $suite"
+    # shellcheck disable=SC2086  # lists of words
+    (cd "$folder" && apt-get -qq $options update && apt-get -qq $options download $versions) >&2 ||
+        die "apt-get could not fetch$versions of Debian $suite; if the mirror has newer ones, pin those"
     rm -rf "$folder/lists" "$folder/cache" "$folder/sources.list"
-    check "$file" "$(pin deb "$row" 4)"
-    printf '%s\n' "$file"
+    for package; do
+        check "$(printf '%s\n' "$folder/$package"_*.deb)" "$(pin deb "$package/$suite/$(dpkg --print-architecture)" 4)"
+        printf '%s\n' "$folder/$package"_*.deb
+    done
 }
+fetch_deb() { fetch_debs "${1#*/}" "$2" "${1%/*}"; } # fetch_deb PACKAGE/SUITE FOLDER: one
 
 # One maker at a time per thing. The lock goes with the process that holds it;
 # systems without flock (macOS) rely on the renames alone.

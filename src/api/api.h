@@ -16,24 +16,28 @@
 
 #include "http/server/http_server.h"
 
+#include <stdatomic.h>
 #include <stdint.h>
 
 struct backends;
 struct distribution;
 struct http_pools;
 struct log_ring;
+struct recorder;
 struct store;
 
 struct api {
     struct store *store;
     struct backends *backends;
     struct distribution *distribution;
-    struct http_pools *upstreams; /* connections to engines, kept from one request to the next */
-    struct log_ring *logs;        /* api/log_ring.h: GET /logs; NULL: there are none */
-    const char *engine_log_dir;   /* engines' stderr files, as backends_options.log_dir; NULL: none */
-    const char *version;          /* "1.1.0" */
-    const char *endpoint;         /* "http://127.0.0.1:12434": GET /engines/status and messages */
-    int64_t start_ns;             /* clock_now_ns() when the daemon started */
+    struct http_pools *upstreams;     /* connections to engines, kept from one request to the next */
+    struct recorder *recorder;        /* api/recorder.h: GET /engines/requests; NULL: nothing is recorded */
+    struct log_ring *logs;            /* api/log_ring.h: GET /logs; NULL: there are none */
+    const char *engine_log_dir;       /* engines' stderr files, as backends_options.log_dir; NULL: none */
+    const char *version;              /* "1.1.0" */
+    const char *endpoint;             /* "http://127.0.0.1:12434": GET /engines/status and messages */
+    _Atomic(const char *) containers; /* the same for containers: "http://172.17.0.1:12434"; NULL: they cannot */
+    int64_t start_ns;                 /* clock_now_ns() when the daemon started */
 };
 
 extern const struct http_route api_routes[]; /* ends with pattern NULL */

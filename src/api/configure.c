@@ -147,12 +147,6 @@ struct configured {
     struct json_out *j;
 };
 
-void model_settings_out(struct json_out *j, const json_t *json)
-{
-    _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
-    json_raw(j, text == NULL ? "{}" : text, text == NULL ? 2 : strlen(text));
-}
-
 static bool configured_one(void *ctx, const char *id)
 {
     const struct configured *c = ctx;

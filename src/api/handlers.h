@@ -16,7 +16,8 @@ http_handler openai_chat, openai_completions, openai_embeddings, openai_rerank, 
 http_handler openai_models_list, openai_models_of, openai_models_one;
 http_handler models_list, models_create, models_load, models_inspect, models_remove, models_purge, models_prune;
 http_handler models_tag, models_push, models_export, models_repackage;
-http_handler engines_ps, engines_df, engines_status, engines_unload, engines_configure, engines_configured;
+http_handler engines_ps, engines_df, engines_status, engines_unload, engines_configure, engines_configured,
+    engines_requests;
 http_handler service_root, service_version, service_metrics, logs_get;
 
 extern const struct http_sink models_load_sink;
@@ -39,10 +40,8 @@ void request_reply_json_status(struct http_request *req, int status,
 void request_reply_json(struct http_request *req, void (*write)(struct json_out *j, const void *data),
                         const void *data);
 
-/* configure.c: a model's settings as they are kept. */
+/* model_json.c: the two forms of a model (dmr.md 2.4), and its settings as they are kept. */
 void model_settings_out(struct json_out *j, const json_t *json);
-
-/* model_json.c: the two forms of a model (dmr.md 2.4). */
 /* `settings`: its own, NULL: none, or not wanted. */
 void model_write(struct json_out *j, const struct model *m, const json_t *settings);
 void model_write_openai(struct json_out *j, const struct model *m);

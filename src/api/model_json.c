@@ -1,8 +1,10 @@
 /* api/model_json.c: a model as Docker Model Runner writes it, and as OpenAI's list has it. */
 #include "api/handlers.h"
+#include "base/cleanup.h"
 #include "base/text.h"
 #include "platform/clock.h"
 
+#include <stdlib.h>
 #include <string.h>
 
 /* Go's omitempty. */
@@ -10,6 +12,12 @@ static void kv_if(struct json_out *j, const char *key, const char *value)
 {
     if (value != NULL && value[0] != '\0')
         json_kv_str(j, key, value);
+}
+
+void model_settings_out(struct json_out *j, const json_t *json)
+{
+    _cleanup_free_ char *text = json_dumps(json, JSON_COMPACT | JSON_SORT_KEYS);
+    json_raw(j, text == NULL ? "{}" : text, text == NULL ? 2 : strlen(text));
 }
 
 static void config_write(struct json_out *j, const struct model_config *c)

@@ -39,6 +39,7 @@ const struct http_route api_routes[] = {
     {HTTP_POST,   "/engines/unload",                           engines_unload,     WRITE, JSON,   "all, models",    "unloaded_runners", "Take idle models out of memory"},
     {HTTP_POST,   "/engines/_configure",                       engines_configure,  WRITE, JSON,   "model, mode, context-size, runtime-flags, keep_alive, …", "202", "Change a model's own settings, and load it"},
     {HTTP_GET,    "/engines/_configure",                       engines_configured, READ,  NONE,   "?model",         "[settings]",       "The settings of a model, or of all that have some"},
+    {HTTP_GET,    "/engines/requests",                         engines_requests,   READ,  NONE,   "?model&include_existing", "[requests] or events", "The latest requests, and those that come"},
     {HTTP_POST,   "/engines/{backend}/_configure",             engines_configure,  WRITE, JSON,   "as above",       "202",              "Likewise"},
     {HTTP_GET,    "/engines/{backend}/_configure",             engines_configured, READ,  NONE,   "?model",         "[settings]",       "Likewise"},
 

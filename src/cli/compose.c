@@ -103,7 +103,8 @@ static bool compose_bring_up(struct command_args *args, struct err *err)
     struct cli *cli = args->cli;
     const char *const *models = (const char *const *)command_flag(args, "model")->list;
     const struct flag_value *backend = command_flag(args, "backend");
-    char url[640], base[600];
+    char url[700];
+    struct cli_endpoint endpoint;
     if (models[0] == NULL)
         return err_set(err, ERR_INVALID, "option 'model' is required");
     if (backend->set && strcmp(backend->s, "llama.cpp") != 0)
@@ -120,9 +121,9 @@ static bool compose_bring_up(struct command_args *args, struct err *err)
     for (size_t i = 0; models[i] != NULL; i++)
         if (!compose_configure(args, models[i], err))
             return false;
-    if (!cli_host_base(cli, base, sizeof base, err))
+    if (!cli_endpoint(cli, &endpoint, err))
         return false;
-    text_format(url, sizeof url, "URL=%s/engines/v1/", base);
+    text_format(url, sizeof url, "URL=%s/engines/v1/", endpoint.containers);
     compose_say("setenv", url);
     return true;
 }

@@ -5,20 +5,28 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "cli/ui/table.h"
+#include "platform/process.h"
 #include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
 
-static void status_json(const struct cli *cli, const json_t *backends)
+static bool status_json(struct cli *cli, const json_t *backends, struct err *err)
 {
-    char endpoint[600];
-    text_format(endpoint, sizeof endpoint, "%s/v1/", cli->base_url);
-    json_t *root = json_pack("{s:b, s:O?, s:s, s:s, s:s}", "running", backends != NULL, "backends", backends, "kind",
-                             "Docker Engine (Manual Install)", "endpoint", endpoint, "endpointHost", endpoint);
+    struct cli_endpoint e;
+    char containers[700], host[700];
+    if (!cli_endpoint(cli, &e, err))
+        return false;
+    text_format(containers, sizeof containers, "%s/v1/", e.containers);
+    text_format(host, sizeof host, "%s/v1/", e.host);
+    _cleanup_(json_free) json_t *root = json_pack(
+        "{s:b, s:O?, s:s, s:s, s:s}", "running", backends != NULL, "backends", backends, "kind",
+        e.named ? "Docker Engine (Manual Install)" : "Docker Engine", "endpoint", containers, "endpointHost", host);
+    if (root == NULL)
+        return err_set(err, ERR_INVALID, "the daemon's address is not valid UTF-8 text");
     _cleanup_free_ char *text = json_dumps(root, JSON_COMPACT);
     puts(text);
-    json_decref(root);
+    return true;
 }
 
 static void status_row(struct table *t, const char *backend, const char *text)
@@ -56,11 +64,12 @@ static bool status_run(struct command_args *args, int *ret_exit, struct err *err
 {
     bool json = command_flag(args, "json")->b;
     _cleanup_(json_free) json_t *backends = NULL;
+    /* Compose asks once before it starts containers, which need a daemon. */
+    if (json && process_env("COMPOSE_PROJECT_NAME") != NULL && !cli_ready(args->cli, DAEMON_START, err))
+        return false;
     bool running = cli_json(args->cli, "GET", "/engines/status", NULL, &backends, err);
-    if (json) {
-        status_json(args->cli, running ? backends : NULL);
-        return true;
-    }
+    if (json)
+        return status_json(args->cli, running ? backends : NULL, err);
     if (running) {
         status_table(backends);
         return true;
@@ -81,7 +90,8 @@ const struct command command_status = {
     .min_args = 0,
     .max_args = 0,
     .summary = "Show whether the daemon runs",
-    .about = "Exits with 1 when it does not (text form only, as Docker Model Runner does).",
+    .about = "Exits with 1 when it does not (text form only, as Docker Model Runner does).\n"
+             "With --json, endpoint is the address for containers and endpointHost the one for this machine.",
     .flags = status_flags,
     .route = "GET /engines/status",
     .group = "The daemon",

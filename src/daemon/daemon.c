@@ -14,6 +14,7 @@
 
 #include "api/api.h"
 #include "api/log_ring.h"
+#include "api/recorder.h"
 #include "backends/backends.h"
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -53,6 +54,8 @@ struct daemon {
     struct backends *backends;
     struct http_server *server;
     struct http_pools *upstreams;
+    struct daemon_bridge bridge;
+    struct recorder *recorder;
     struct api api;
 };
 
@@ -119,11 +122,13 @@ static bool start_server(struct daemon *d, struct err *err)
 {
     const struct daemon_options *o = d->options;
     d->upstreams = http_pools_new();
+    d->recorder = recorder_new(o->record_bodies);
     d->api = (struct api){
         .store = d->store,
         .backends = d->backends,
         .distribution = d->distribution,
         .upstreams = d->upstreams,
+        .recorder = d->recorder,
         .logs = d->logs,
         .engine_log_dir = d->home.logs,
         .version = TUG_VERSION,
@@ -148,6 +153,14 @@ static bool start_server(struct daemon *d, struct err *err)
     return ok;
 }
 
+/* Before "ready": who starts us may ask at once where containers reach us. */
+static bool start_bridge(struct daemon *d)
+{
+    bridge_open(&d->bridge, d->options, &d->sockets);
+    bridge_look(&d->bridge, d->server, &d->api, &d->arena);
+    return true;
+}
+
 static bool start_parts(struct daemon *d, struct err *err)
 {
     struct distribution_options transfers = {.insecure = d->options->insecure_registries,
@@ -156,7 +169,7 @@ static bool start_parts(struct daemon *d, struct err *err)
            listen_open(&d->sockets, d->options, &d->home, &d->arena, err) &&
            store_open(d->home.models, &d->store, err) &&
            distribution_new(d->store, &transfers, &d->distribution, err) && start_backends(d, err) &&
-           start_server(d, err) && home_tell_address(&d->home, &d->sockets, err);
+           start_server(d, err) && start_bridge(d) && home_tell_address(&d->home, &d->sockets, err);
 }
 
 static void start_tell(struct daemon *d)
@@ -184,6 +197,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
         d->server = NULL;
     }
     http_pools_free(&d->upstreams);
+    recorder_free(&d->recorder);
     distribution_stop(&d->distribution);
     backends_stop(&d->backends, clock_now_ns() + ENGINES_END_NS);
     store_close(&d->store);
@@ -203,10 +217,12 @@ static int wait_signal(struct daemon *d)
 {
     for (;;) {
         struct socket_wait waits[] = {{.fd = d->signal_fd, .want = SOCKET_READABLE},
-                                      {.fd = d->stopped[0], .want = SOCKET_READABLE}};
-        socket_wait(waits, ARRAY_LEN(waits), CLOCK_FOREVER);
+                                      {.fd = d->stopped[0], .want = SOCKET_READABLE},
+                                      {.fd = d->bridge.watch_fd, .want = SOCKET_READABLE}};
+        socket_wait(waits, ARRAY_LEN(waits), bridge_next_ns(&d->bridge));
         if (waits[1].got != 0)
             return 0;
+        bridge_look(&d->bridge, d->server, &d->api, &d->arena);
         for (int signal; (signal = process_signals_take(d->signal_fd)) != 0;)
             if (signal == SIGTERM || signal == SIGINT)
                 return signal;
@@ -229,6 +245,7 @@ static void run_to_the_end(struct daemon *d)
     int signal = wait_signal(d);
     log_info("stopping", "signal=%d requests=%zu grace_ms=%lld", signal, http_server_active(d->server),
              (long long)(d->options->grace_ns / CLOCK_MS));
+    bridge_end(&d->bridge); /* no listener is added from now on */
     notify_system(arena_printf(&d->arena, "STOPPING=1\nSTATUS=Finishing %zu requests", http_server_active(d->server)));
     if (!process_thread("stop", stop_main, d, 0, 0, &thread, &err)) {
         log_warn("no thread for an orderly end", "reason=%s", err.text);
@@ -245,6 +262,7 @@ static void daemon_done(struct daemon *d)
     home_close(&d->home);
     log_set_sink(NULL, NULL);
     log_ring_free(&d->logs);
+    bridge_end(&d->bridge);
     file_close(&d->signal_fd);
     file_close(&d->stopped[0]);
     file_close(&d->stopped[1]);
@@ -260,6 +278,7 @@ int daemon_run(const struct daemon_options *options)
                        .ready_fd = options->ready_fd,
                        .stopped = {-1, -1},
                        .home = {.lock_fd = -1},
+                       .bridge = {.watch_fd = -1},
                        .logs = log_ring_new(LIMIT_LOG_RING_BYTES)};
     struct err err = ERR_INIT;
     log_init("tug", options->log_level);

@@ -1,13 +1,17 @@
 /* daemon/daemon_parts: what the files of this folder share. Private: others include daemon.h.
  *
+ *   bridge.c   the address that containers reach
  *   daemon.c   the order of start and end, the signals      home.c     the folder, its lock, the address file
  *   listen.c   sockets: ours, or systemd's                  notify.c   telling those who wait that it runs
+ *   docs.c     tables for docs/
  */
 #ifndef TUG_DAEMON_PARTS_H
 #define TUG_DAEMON_PARTS_H
 
+#include "api/api.h"
 #include "base/arena.h"
 #include "daemon/daemon.h"
+#include "platform/address.h"
 
 #include <stddef.h>
 
@@ -24,6 +28,9 @@ struct daemon_sockets {
     const char *addresses[DAEMON_LISTEN_MAX]; /* "http://127.0.0.1:12434", "unix:/…/tug.sock" */
     bool remove[DAEMON_LISTEN_MAX];           /* a socket file of ours */
     size_t n;
+    uint16_t port; /* of the first TCP socket; 0: none */
+    bool loopback; /* that one is on loopback */
+    bool any;      /* that one is on every address */
     size_t n_shared; /* the first ones are systemd's, which goes on listening when we end */
 };
 
@@ -42,6 +49,23 @@ bool listen_open(struct daemon_sockets *s, const struct daemon_options *o, const
 void listen_close(struct daemon_sockets *s);
 /* The first http:// address, or the unix one. */
 const char *listen_endpoint(const struct daemon_sockets *s);
+
+/* ---- bridge.c */
+struct daemon_bridge {
+    const char *name; /* the interface; NULL: nothing to do */
+    int watch_fd;     /* readable when an address has come; -1: look from time to time */
+    char bound[ADDRESS_TEXT];
+    uint16_t port;
+    bool any;
+    bool told;  /* that it does not work, once */
+    bool ended; /* nothing is added any more; what listens goes on until the server ends */
+};
+void bridge_open(struct daemon_bridge *b, const struct daemon_options *o, const struct daemon_sockets *s);
+/* Listens on the bridge's address if it is there and new; api->containers says so then. Main thread. */
+void bridge_look(struct daemon_bridge *b, struct http_server *server, struct api *api, struct arena *a);
+/* When to look again although nothing was readable. */
+int64_t bridge_next_ns(const struct daemon_bridge *b);
+void bridge_end(struct daemon_bridge *b);
 
 /* ---- notify.c */
 /* "READY=1", "STOPPING=1" to systemd, if it is there. */

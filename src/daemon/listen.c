@@ -20,6 +20,12 @@ static void sockets_add(struct daemon_sockets *s, int fd, const char *address, b
     s->addresses[s->n] = address;
     s->remove[s->n] = remove;
     s->n++;
+    char host[ADDRESS_TEXT];
+    if (s->port == 0 && socket_local_address(fd, host, sizeof host)) {
+        s->port = socket_port(fd);
+        s->loopback = socket_is_loopback(host);
+        s->any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+    }
 }
 
 /* Everybody who reaches the port can use the models, fill the disk and read what others asked. */

@@ -452,9 +452,11 @@ static void kill_9_in_mid_pull_fetches_only_the_rest(void **state)
     struct pulling *p = begin(state);
     size_t fetched = 0;
     for (int round = 0; round < 4; round++) {
-        proxy_fault(p->proxy, (struct fault){.action = FAULT_SLOW, .path = blob_path, .at = 20 * BIG});
+        /* It stops by itself soon after, so that a busy machine cannot finish the layer before the kill. */
+        size_t at = BIG + 300000 * (size_t)round;
+        proxy_fault(p->proxy, (struct fault){.action = FAULT_STALL, .path = blob_path, .at = at + 50000});
         pid_t child = other_process(p);
-        wait_down(p, BIG + 300000 * (size_t)round);
+        wait_down(p, at);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         usleep(50000);

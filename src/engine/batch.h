@@ -16,7 +16,8 @@
  *
  * Cancelling: gen_free, or gen_wait seeing the client's socket close, marks the request; the batch
  * thread drops its sequence before the next step; a step of which nobody is left stops at once.
- * When cells run short, kept prefixes leave, then the newest request waits and is computed again later.
+ * When cells run short, kept prefixes move to host memory or leave, then the newest request waits: its cells are saved
+ * there too, or computed again later, and its text is the same.
  *
  * Limits: LIMIT_SEQUENCES, LIMIT_QUEUE_REQUESTS. A prompt that leaves no room for one token is refused
  * at submit (ERR_CONTEXT with both numbers); max_tokens beyond the room is no error, the answer then
@@ -112,7 +113,8 @@ struct gen {
     struct gen_params params;
     const int32_t *tokens; /* borrowed until gen_free */
     size_t n_tokens;
-    bool embed; /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
+    uint64_t salt; /* prefixes are shared only among requests of the same one; 0: no key was given */
+    bool embed;    /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
     float *embedding;       /* at END: n_embd floats of length 1 (L2), the gen's own until gen_free */
     struct gen_stats stats; /* complete at END */
     char id[24];            /* request id, for traces */
@@ -133,8 +135,8 @@ void gen_free(struct gen **g);
 struct batch_stats {
     int32_t context, parallel, threads;
     int32_t running, waiting;
-    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, evictions,
-        preemptions;
+    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, preemptions;
+    uint64_t cache_hits, cache_misses, evictions, parked, unparked, park_bytes;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
     int32_t cells_used, cells_total;
     uint64_t kv_bytes, compute_bytes;

@@ -14,6 +14,7 @@
 #include "engine/batch.h"
 #include "engine/chat_shim.h"
 #include "engine/model.h"
+#include "engine/salt.h"
 #include "http/server/http_server.h"
 
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct front {
     struct batch *batch;
     const struct chat_templates *templates; /* NULL: an embedding model */
     const char *model_path;
+    struct salt_key salt_key;
     struct gen_params defaults;  /* of requests that do not say */
     const char *template_kwargs; /* likewise: an object as JSON text; NULL: none */
     int64_t created_s;           /* when the model was loaded, Unix seconds */

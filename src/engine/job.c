@@ -61,6 +61,7 @@ bool job_submit(struct job *job, const struct gen_params *params, struct err *er
         c->gen->params.seed += i % n;
         c->gen->tokens = prompt->tokens;
         c->gen->n_tokens = prompt->n_tokens;
+        c->gen->salt = salt_of(&job->front->salt_key, job->in.cache_key);
         (void)text_format(c->gen->id, sizeof c->gen->id, "%s", job->req->id);
         if (!gen_submit(c->gen, err))
             return false;

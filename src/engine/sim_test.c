@@ -109,6 +109,33 @@ static void sim_push(int32_t seq, int32_t token)
     sim.used++;
 }
 
+static size_t sim_save_size(void *ctx, int32_t seq)
+{
+    (void)ctx;
+    return (size_t)sim.n[seq] * sizeof(int32_t);
+}
+
+static bool sim_save(void *ctx, int32_t seq, void *to, size_t size)
+{
+    int32_t *tokens = to;
+    assert_int_equal(size, sim_save_size(ctx, seq));
+    for (int32_t i = 0; i < sim.n[seq]; i++)
+        tokens[i] = sim.cells[sim.at[seq][i]].token;
+    return sim_random(100) >= sim.fault_percent;
+}
+
+static bool sim_restore(void *ctx, int32_t seq, const void *from, size_t size)
+{
+    const int32_t *tokens = from;
+    (void)ctx;
+    assert_int_equal(sim.n[seq], 0);
+    if (sim_random(100) < sim.fault_percent)
+        return false;
+    for (size_t i = 0; i < size / sizeof *tokens; i++)
+        sim_push(seq, tokens[i]);
+    return true;
+}
+
 static uint64_t mix(uint64_t h, int32_t token)
 {
     h = (h ^ (uint64_t)(uint32_t)token) * UINT64_C(0x9E3779B97F4A7C15);
@@ -221,7 +248,7 @@ void context_forget(struct context *ctx) { (void)ctx; }
 struct cache_ops context_cache_ops(struct context *ctx)
 {
     (void)ctx;
-    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds};
+    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds, sim_save_size, sim_save, sim_restore};
 }
 
 /* ---- the model of the model ---- */
@@ -420,6 +447,8 @@ static void begin(unsigned seed, struct context_info info, bool keep)
     assert_true(batch_open((struct engine_model *)&sim, &(struct batch_options){.cache_prefixes = keep}, &batch, NULL));
 }
 
+static struct batch_stats seen; /* sums over all runs: was everything met? */
+
 static bool nobody_left(void)
 {
     for (size_t i = 0; i < MOST_LIVE; i++)
@@ -439,6 +468,12 @@ static void finish_all(void)
     cache_forget(batch->cache);
     assert_int_equal(sim.used, 0); /* no cell is lost */
     assert_int_equal(cache_cells_used(batch->cache), 0);
+    seen.preemptions += batch->stats.preemptions;
+    seen.parked += batch->stats.parked;
+    seen.unparked += batch->stats.unparked;
+    seen.cached_tokens += batch->stats.cached_tokens;
+    seen.cancelled += batch->stats.cancelled;
+    seen.evictions += batch->stats.evictions;
     batch_stop(&batch, 0);
 }
 
@@ -469,6 +504,7 @@ static void traffic(unsigned seed)
         .multiple = rand_r(&dice) % 2 ? 4 : 1,
         .partial = partial,
         .causal_memory = true,
+        .park_bytes = rand_r(&dice) % 3 ? (uint64_t)rand_r(&dice) % 8192 : 0,
     };
     begin(seed, info, rand_r(&dice) % 4 != 0);
     sim.fault_percent = rand_r(&dice) % 2 ? 0 : 3;
@@ -508,6 +544,8 @@ static void whatever_comes_nothing_is_lost(void **state)
         traffic(seed);
     }
     last_seed = 0;
+    assert_true(seen.preemptions > n / 10 && seen.parked > n / 10 && seen.unparked > n / 10 && seen.evictions > n / 10);
+    assert_true(seen.cached_tokens > n && seen.cancelled > n / 10);
 }
 
 static const struct context_info roomy = {.cells = 4096,

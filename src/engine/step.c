@@ -41,7 +41,9 @@ static void step_admit(struct batch *b)
     while (b->waiting.first != NULL && b->active.n < b->limits.parallel) {
         struct gen_private *r = b->waiting.first;
         int32_t room = b->limits.cells - cache_cells_held(b->cache) - step_promised(b);
-        int32_t want = r->n_tokens - cache_match(b->cache, r->tokens, r->n_tokens) + STEP_HEADROOM;
+        int32_t there;
+        (void)cache_match(b->cache, r->tokens, r->n_tokens, r->salt, &there);
+        int32_t want = r->n_tokens - there + STEP_HEADROOM;
         if (b->active.n > 0 && want > room)
             return;
         list_remove(&b->waiting, r);
@@ -51,7 +53,7 @@ static void step_admit(struct batch *b)
     }
 }
 
-/* The newest active request waits again; its tokens are computed anew later, its sampler is as it was. The only
+/* The newest active request waits again; its cells are saved or computed anew later, its sampler is as it was. The only
  * one ends: gen_submit has checked that it fits, so that would be for ever. */
 static void step_preempt(struct batch *b)
 {
@@ -66,7 +68,8 @@ static void step_preempt(struct batch *b)
     while (newest->next != NULL)
         newest = newest->next;
     log_debug("a request waits for cells", "tokens=%d active=%d", newest->n_tokens, b->active.n);
-    cache_give(b->cache, &newest->seq, false);
+    if (newest->seq >= 0)
+        cache_suspend(b->cache, &newest->seq);
     b->stats.preemptions++;
     newest->computed = newest->rows = 0;
     newest->preempted = true;
@@ -80,7 +83,7 @@ static void step_preempt(struct batch *b)
 static bool request_waits(const struct batch *b, const struct gen_private *r, int32_t there)
 {
     for (const struct gen_private *older = b->active.first; older != r; older = older->next) {
-        if (request_decodes(older))
+        if (request_decodes(older) || older->salt != r->salt)
             continue;
         int32_t common = cache_common(older->tokens, older->n_tokens, r->tokens, r->n_tokens - 1);
         if (common >= there + STEP_SHARE_LEAST && common > older->computed)
@@ -95,7 +98,8 @@ static void step_fill_items(struct batch *b)
     for (struct gen_private *r = b->active.first; r != NULL; r = r->next, item++) {
         *item = (struct schedule_item){.remaining = r->n_tokens - r->computed, .decoding = request_decodes(r)};
         if (r->seq < 0) {
-            int32_t there = cache_match(b->cache, r->tokens, r->n_tokens);
+            int32_t cells;
+            int32_t there = cache_match(b->cache, r->tokens, r->n_tokens, r->salt, &cells);
             item->remaining -= there;
             item->decoding = false;
             item->waits = b->limits.partial && request_waits(b, r, there);
@@ -134,11 +138,13 @@ static void step_take_sequences(struct batch *b)
         if (r->rows == 0 || r->seq >= 0)
             continue;
         int32_t reused;
-        if (!cache_take(b->cache, r->tokens, r->n_tokens, &r->seq, &reused)) {
+        enum cache_miss miss;
+        if (!cache_take(b->cache, r->tokens, r->n_tokens, r->salt, &r->seq, &reused, &miss)) {
             r->rows = 0;
             continue;
         }
         r->computed = reused;
+        log_debug("a request begins", "prompt=%d reused=%d why=\"%s\"", r->n_prompt, reused, cache_miss_text(miss));
         if (r->rows > r->n_tokens - reused)
             r->rows = r->n_tokens - reused;
         if (r->started_ns == 0) {

@@ -171,6 +171,18 @@ static bool reasoning(const json_t *body, struct openai_request *r, struct err *
     return true;
 }
 
+static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *key = NULL;
+    if (!json_get_string(body, "", "prompt_cache_key", &key, err))
+        return false;
+    if (key != NULL && strlen(key) > LIMIT_CACHE_KEY_BYTES)
+        return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
+                         LIMIT_CACHE_KEY_BYTES);
+    r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
+    return true;
+}
+
 bool request_field_is_known(const char *name, enum openai_kind kind)
 {
     for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++)
@@ -207,6 +219,8 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
+    if (!cache_key(body, a, r, err))
+        return false;
     if (r->kind == OPENAI_COMPLETION && !best_of(body, a, r, err))
         return false;
     if (r->kind == OPENAI_CHAT && !chat_fields(body, a, r, err))

@@ -140,6 +140,7 @@ static void refused_bodies_name_their_field(void **state)
         {OPENAI_CHAT, CHAT("\"chat_template_kwargs\":3"), "chat_template_kwargs", "an object"},
         {OPENAI_COMPLETION, "{}", "prompt", "missing"},
         {OPENAI_COMPLETION, "{\"prompt\":null}", "prompt", "missing"},
+        {OPENAI_CHAT, CHAT("\"prompt_cache_key\":5"), "prompt_cache_key", "not a number"},
         {OPENAI_COMPLETION, "{\"prompt\":{}}", "prompt", "got an object"},
         {OPENAI_COMPLETION, "{\"prompt\":[]}", "prompt", "empty array"},
         {OPENAI_COMPLETION, "{\"prompt\":[1,\"x\"]}", "prompt", "must be a token id"},

@@ -30,12 +30,14 @@ struct http_listener {
     struct MHD_Daemon *mhd;
     bool is_unix;
     char host[64]; /* numeric address that it is bound to; "" for unix */
+    http_peer_ok *peer_ok;
+    void *peer_ctx;
 };
 
 struct http_server {
     struct http_server_config config;
-    struct http_listener *listeners;
-    size_t n_listeners;
+    struct http_listener *listeners; /* room for HTTP_LISTENERS_LATER more: they stay where they are */
+    size_t n_listeners, n_later;
     atomic_bool draining;
     atomic_size_t active;
     atomic_size_t connections;

@@ -65,14 +65,26 @@ static bool list_has(const char *const *list, const char *text)
     return false;
 }
 
+/* What containers call this machine: by Docker's convention, and by the extra_hosts line of our examples. No site of
+ * the internet can have one of these names: a single label, and the reserved top-level domain `internal`. */
+static bool host_is_for_containers(const char *name)
+{
+    static const char *const names[] = {"model-runner", "model-runner.docker.internal", "host.docker.internal",
+                                        "gateway.docker.internal"};
+    for (size_t i = 0; i < sizeof names / sizeof names[0]; i++)
+        if (text_equal_nocase(name, names[i]))
+            return true;
+    return false;
+}
+
 bool guard_host(const struct http_listener *listener, const char *host, struct err *err)
 {
     char name[HOST_MAX];
     const char *const *allowed = listener->server->config.allowed_hosts;
     if (listener->is_unix || host == NULL) /* no browser reaches a unix socket, none speaks HTTP/1.0 */
         return true;
-    if (host_split(host, name) &&
-        (socket_is_loopback(name) || host_is_bound(listener, name) || list_has(allowed, name)))
+    if (host_split(host, name) && (socket_is_loopback(name) || host_is_bound(listener, name) ||
+                                   host_is_for_containers(name) || list_has(allowed, name)))
         return true;
     if (list_has(allowed, host))
         return true;

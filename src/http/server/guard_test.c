@@ -43,8 +43,13 @@ static void hosts(void **state)
         {"address", "Host: 127.0.0.1:12434\r\n", 200, NULL},
         {"other loopback", "Host: 127.1.2.3\r\n", 200, NULL},
         {"IPv6", "Host: [::1]:12434\r\n", 200, NULL},
-        {"allowed", "Host: model-runner.docker.internal\r\n", 200, NULL},
-        {"allowed, with a port", "Host: model-runner.docker.internal:80\r\n", 200, NULL},
+        {"allowed", "Host: my-box.example\r\n", 200, NULL},
+        {"allowed, with a port", "Host: my-box.example:80\r\n", 200, NULL},
+        {"docker's name", "Host: model-runner.docker.internal\r\n", 200, NULL},
+        {"docker's name, with a port", "Host: host.docker.internal:12434\r\n", 200, NULL},
+        {"ends almost like docker's", "Host: evildocker.internal\r\n", 403, NULL},
+        {"nothing before it", "Host: .docker.internal\r\n", 403, NULL},
+        {"begins like docker's", "Host: host.docker.internal.evil.example\r\n", 403, NULL},
         {"foreign name", "Host: evil.example\r\n", 403, "the Host 'evil.example' is not a name of this server"},
         {"begins like ours", "Host: localhost.evil.example\r\n", 403, NULL},
         {"address in a name", "Host: 127.0.0.1.evil.example\r\n", 403, NULL},
@@ -53,7 +58,7 @@ static void hosts(void **state)
         {"broken bracket", "Host: [::1\r\n", 403, NULL},
         {"user", "Host: a@localhost\r\n", 403, NULL},
     };
-    static const char *const allowed[] = {"model-runner.docker.internal", NULL};
+    static const char *const allowed[] = {"my-box.example", NULL};
     check_rows(&(struct http_server_config){.routes = routes, .allowed_hosts = allowed}, "GET", "/ok", rows,
                sizeof rows / sizeof rows[0]);
 }

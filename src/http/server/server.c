@@ -11,7 +11,10 @@
 #include "platform/file.h"
 #include "platform/socket.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
 #include <string.h>
+#include <sys/socket.h>
 
 /* The connection's memory holds its headers, and after them the piece of the body that is read or written at once. */
 #define CONNECTION_MEMORY_BYTES ((size_t)256 * 1024)
@@ -40,11 +43,26 @@ static void server_count(void *listener, struct MHD_Connection *connection, void
         atomic_fetch_sub(&l->server->connections, 1);
 }
 
+static enum MHD_Result server_accept(void *listener, const struct sockaddr *address, socklen_t size)
+{
+    const struct http_listener *l = listener;
+    char peer[INET6_ADDRSTRLEN];
+    struct sockaddr_storage copy = {0};
+    if (l->peer_ok == NULL)
+        return MHD_YES;
+    memcpy(&copy, address, size < sizeof copy ? size : sizeof copy);
+    const void *bytes = copy.ss_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)&copy)->sin6_addr
+                                                   : (const void *)&((const struct sockaddr_in *)&copy)->sin_addr;
+    if (inet_ntop(copy.ss_family, bytes, peer, sizeof peer) != NULL && l->peer_ok(l->peer_ctx, peer))
+        return MHD_YES;
+    return MHD_NO;
+}
+
 static struct MHD_Daemon *server_daemon(struct http_listener *l, int fd)
 {
     unsigned limit = (unsigned)l->server->config.max_connections + CONNECTIONS_SPARE;
     unsigned flags = MHD_USE_THREAD_PER_CONNECTION | MHD_USE_INTERNAL_POLLING_THREAD | MHD_USE_POLL | MHD_USE_ITC;
-    return MHD_start_daemon(flags, 0, NULL, NULL, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd,
+    return MHD_start_daemon(flags, 0, server_accept, l, exchange_on_data, l, MHD_OPTION_LISTEN_SOCKET, fd,
                             MHD_OPTION_NOTIFY_COMPLETED, exchange_on_completed, l, MHD_OPTION_URI_LOG_CALLBACK,
                             exchange_on_uri, l, MHD_OPTION_UNESCAPE_CALLBACK, server_keep_escapes, NULL,
                             MHD_OPTION_CONNECTION_MEMORY_LIMIT, CONNECTION_MEMORY_BYTES, MHD_OPTION_NOTIFY_CONNECTION,
@@ -75,7 +93,7 @@ static struct http_server *server_new(const struct http_server_config *config)
     if (s->config.receive_timeout_s == 0)
         s->config.receive_timeout_s = TIMEOUT_RECEIVE;
     s->n_listeners = config->n_listen_fds;
-    s->listeners = check_alloc(calloc(s->n_listeners, sizeof *s->listeners));
+    s->listeners = check_alloc(calloc(s->n_listeners + HTTP_LISTENERS_LATER, sizeof *s->listeners));
     CHECK(pthread_condattr_init(&monotonic) == 0);
     CHECK(pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC) == 0);
     CHECK(pthread_cond_init(&s->idle, &monotonic) == 0);
@@ -107,6 +125,23 @@ bool http_server_start(const struct http_server_config *config, struct http_serv
         return false;
     }
     *ret_server = s;
+    return true;
+}
+
+bool http_server_add(struct http_server *s, int fd, http_peer_ok *peer_ok, void *ctx, struct err *err)
+{
+    if (s->n_later == HTTP_LISTENERS_LATER) {
+        file_close(&fd);
+        return err_set(err, ERR_TOO_LARGE, "%d listeners were added already; restart the daemon", HTTP_LISTENERS_LATER);
+    }
+    struct http_listener *l = &s->listeners[s->n_listeners];
+    *l = (struct http_listener){.server = s, .peer_ok = peer_ok, .peer_ctx = ctx};
+    l->is_unix = !socket_local_address(fd, l->host, sizeof l->host);
+    l->mhd = server_daemon(l, fd);
+    if (l->mhd == NULL)
+        return err_set(err, ERR_INTERNAL, "the HTTP server cannot start its threads");
+    s->n_listeners++;
+    s->n_later++;
     return true;
 }
 
