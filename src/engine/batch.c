@@ -130,6 +130,7 @@ static void batch_publish(struct batch *b)
         b->stats.parked = cache.parked;
         b->stats.unparked = cache.unparked;
         b->stats.park_bytes = cache.park_bytes;
+        b->stats.compactions = cache.compactions;
     }
     queue_set_stats(b->queue, &b->stats);
 }

@@ -339,4 +339,8 @@ void step_run(struct batch *b)
     budget_learn(b, &planned, clock_now_ns() - start, clock_thread_cpu_ns() - start_cpu);
     step_answer(b);
     cache_age(b->cache, rows);
+    cache_compact(b->cache);
+    for (struct gen_private *r = b->active.first; r != NULL; r = r->next)
+        if (r->seq >= 0)
+            r->computed = cache_length(b->cache, r->seq);
 }
