@@ -9,9 +9,9 @@
 enum {
     BUDGET_GAP_NS = 100 * 1000000,
     BUDGET_PROMPTS_NS = 300 * 1000000,
-    BUDGET_CHUNK_LEAST = 16, /* rows; below, each costs more: */
-    BUDGET_STEP_LEAST = 32,  /* so do those of a step of fewer, whoever they belong to */
-    BUDGET_PROMPTS_LEAST = 64,
+    BUDGET_CHUNK_LEAST = 16,    /* rows; below, each costs more: */
+    BUDGET_STEP_LEAST = 32,     /* so do those of a step of fewer, whoever they belong to */
+    BUDGET_PROMPTS_LEAST = 128, /* threads that wait for each other on a busy machine do so per step, not per row */
     BUDGET_MULTIPLE = 4,
     BUDGET_TILE =
         64, /* rows from which flash attention over two F16 computes tiles against all cells, foreign ones too */
@@ -74,7 +74,7 @@ struct schedule_limits budget_limits(const struct batch *b)
     struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = BUDGET_MULTIPLE};
     struct cost_step decoding = budget_decoding(b, &depth);
     int64_t idle = decoding.rows > 0 ? cost_predict(&b->cost, &decoding) : 0;
-    int64_t target = (int64_t)((decoding.rows > 0 ? BUDGET_GAP_NS : BUDGET_PROMPTS_NS) / b->slowness);
+    int64_t target = decoding.rows > 0 ? (int64_t)(BUDGET_GAP_NS / b->slowness) : BUDGET_PROMPTS_NS; /* CPU time */
     if (target < 2 * idle)
         target = 2 * idle;
     int32_t least = decoding.rows == 0 ? BUDGET_PROMPTS_LEAST : BUDGET_STEP_LEAST - decoding.rows;
