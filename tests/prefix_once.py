@@ -7,13 +7,13 @@ import pytest
 from conftest import wait_for
 from engine_alone import Engine, MODEL, chat
 
-PREFIX = "You answer politely. " + " ".join(f"rule{i}" for i in range(330))  # about 1,000 tokens
+PREFIX = "You answer politely. " + " ".join(f"rule{i}" for i in range(265))  # about 1,000 tokens
 SHORT = " ".join(f"rule{i}" for i in range(40))
 
 
 @pytest.fixture(scope="module")
 def engine(tmp_path_factory):
-    e = Engine("--model", MODEL, "--ctx-size", "8192", log=tmp_path_factory.mktemp("prefix") / "log").ready()
+    e = Engine("--model", MODEL, "--ctx-size", "8192", "--threads", "1", log=tmp_path_factory.mktemp("prefix") / "log").ready()
     yield e
     assert e.stop() == 0
 
