@@ -40,6 +40,12 @@ struct openai_sampling {
     int64_t reasoning_budget; /* tokens of reasoning; -1: no end */
     int64_t top_logprobs;     /* UNSET: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
     bool ignore_eos;
+    /* llama.cpp's further samplers, by its names */
+    double top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent, mirostat_tau,
+        mirostat_eta;
+    int64_t mirostat, min_keep;
+    const char *const *samplers; /* their order, by name; NULL: the usual one */
+    size_t n_samplers;
     const struct openai_bias *bias;
     size_t n_bias;
     const char *const *stops; /* no empty ones */
@@ -84,7 +90,7 @@ struct openai_request {
 
     int64_t n; /* choices for each prompt, from 1 */
     bool stream, include_usage;
-    const char *cache_key; /* prompt_cache_key: computed prefixes are shared with the same one only; NULL: none */
+    const char *cache_key;    /* prompt_cache_key: computed prefixes are shared with the same one only; NULL: none */
     const char *service_tier; /* said back; NULL: not given */
     const char *unknown;      /* names of fields that nobody knows, for a warning; NULL: none */
     struct openai_sampling sampling;
