@@ -271,6 +271,36 @@ def test_names_that_containers_use(project):
     assert said["app"].splitlines() == ["Docker Model Runner is running"] * 3
 
 
+@pytest.mark.parametrize("listen", [["127.0.0.1:12434", "172.17.0.1:12434"], ["0.0.0.0:12434"], ["127.0.0.1:12434"]])
+def test_told_to_listen_there(make_daemon, listen):
+    """However it comes to listen on the bridge, it says so."""
+    daemon = make_daemon(*[f for a in listen for f in ("--listen", a)], "--insecure")
+    status = json.loads(daemon.tug("status", "--json").stdout)
+    assert status["endpoint"] == "http://172.17.0.1:12434/v1/" and status["endpointHost"] == "http://127.0.0.1:12434/v1/"
+    assert status["kind"] == "Docker Engine" and status["running"]
+    named = json.loads(daemon.tug("status", "--json", env={"MODEL_RUNNER_HOST": "http://localhost:12434"}).stdout)
+    assert named["endpoint"] == named["endpointHost"] == "http://localhost:12434/v1/"
+    assert named["kind"] == "Docker Engine (Manual Install)"
+
+
+def test_bridge_comes_later(make_daemon):
+    """Docker starts after the daemon, and with another address the next time."""
+    daemon = make_daemon("--docker-bridge", "late0")
+    endpoint = lambda: json.loads(daemon.tug("status", "--json").stdout)["endpoint"]
+    assert endpoint() == f"{daemon.url}/v1/"
+    ip = lambda *args: subprocess.run(["ip", *args], check=True)
+    ip("link", "add", "late0", "type", "bridge")
+    try:
+        for address in ("172.29.0.1", "172.30.0.1"):
+            ip("address", "add", f"{address}/16", "dev", "late0")
+            wait_for("the listener", lambda: endpoint() == f"http://{address}:{daemon.port}/v1/")
+            done = subprocess.run(["curl", "-sS", f"http://{address}:{daemon.port}/"], capture_output=True, text=True)
+            assert done.stdout == "Docker Model Runner is running", done.stderr
+            ip("address", "del", f"{address}/16", "dev", "late0")
+    finally:
+        ip("link", "del", "late0")
+
+
 def test_neighbours_are_refused(runner, dockerd):
     """Another machine that sends packets for docker0's address to us: by a route through a network that is not Docker's."""
     sh = "ip link add lan0 type veth peer name lan1 && ip addr add 10.77.0.1/24 dev lan0 && ip link set lan0 up && ip link set lan1 netns %d"

@@ -83,5 +83,14 @@ def test_docker_agent_talks(loaded):
     assert answer.status == 200 and events[-1] == "[DONE]"
     usage = json.loads(events[-2])
     assert usage["choices"] == [] and usage["usage"]["completion_tokens"] >= 1
+    schema = {"type": "object", "properties": {"yes": {"type": "boolean"}}, "required": ["yes"]}
+    body = {
+        "model": "ai/smollm2",
+        "max_tokens": 64,
+        "response_format": {"type": "json_schema", "json_schema": {"name": "answer", "strict": True, "schema": schema}},
+        "messages": [{"role": "user", "content": "Is water wet? Answer in JSON."}],
+    }
+    answer = loaded.post(base + "chat/completions", body)
+    assert answer.status == 200 and isinstance(json.loads(answer.json["choices"][0]["message"]["content"])["yes"], bool)
     answer = loaded.post(base + "embeddings", {"model": "ai/all-minilm", "input": ["one", "two"]})
     assert [e["index"] for e in answer.json["data"]] == [0, 1]

@@ -91,8 +91,10 @@ def judge(client, daemon, registry):
         good = got == code and re.search(pattern, text, re.S | re.M if pattern != r"^$" else re.S) is not None
         if not good:
             print(f"FAILED {command} {' '.join(words)}: exit code {got}, not {code}, or no {pattern!r} in:\n{text[:1500]}")
-        shown = re.sub(r"/\S*/", "", arguments.replace("{url}", "URL").replace("{home}/", "")).replace("{registry}", "REGISTRY")
-        yield good, f"| `{command} {shown}`".replace(" `", "`") + f" | {got} | {'as documented' if good else '**differs**'}{', ' if remark else ''}{remark} |"
+        shown = arguments.format(url="URL", registry="REGISTRY", home="HOME").replace("Say_hi.", '"Say hi."')
+        shown = re.sub(r"(?<!\S)/\S*/", "", f"{command} {shown}".strip())
+        result = "as documented" if good else "**differs**"
+        yield good, f"| `{shown}` | {got} | {result}{f': {remark}' if remark else ''} |"
 
 
 def main():
@@ -105,8 +107,8 @@ def main():
         daemon.stop()
         registry.stop()
     page = ROOT / "docs" / "compatibility.md"
-    table = f"`docker model` {version}, run as a program with `MODEL_RUNNER_HOST`.\n\n| run | exit code | result |\n| --- | --- | --- |\n"
-    table += "\n".join(row for _, row in results)
+    table = f"`docker model` {version}, run as a program with `MODEL_RUNNER_HOST`.\n\n"
+    table += "| run | exit code | result |\n| --- | --- | --- |\n" + "\n".join(row for _, row in results)
     text = re.sub(r"(<!-- judge -->\n).*(\n<!-- end -->)", lambda m: m[1] + table + m[2], page.read_text(), flags=re.S)
     page.write_text(text)
     failed = sum(not good for good, _ in results)

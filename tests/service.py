@@ -150,8 +150,10 @@ def test_an_upgrade_loses_nothing_and_a_download_goes_on(machine, packages):  # 
     m = machine
     install(m, packages[0])
     give_model(m)
+    conf = m.path("/etc/tug/tug.conf")
+    conf.write_text(conf.read_text() + "# of the administrator\n")
     settings = m.path("/etc/default/tug")
-    settings.write_text(settings.read_text() + "TUG_KEEP_ALIVE=17m\n")
+    settings.write_text("TUG_KEEP_ALIVE=17m\n")
     r = m.in_its_network(lambda: Registry(m.folder / "registry"))
     try:
         m.run("tug", "tag", "ai/smollm2", f"{r.host}/demo/smollm2:v1")
@@ -173,7 +175,7 @@ def test_an_upgrade_loses_nothing_and_a_download_goes_on(machine, packages):  # 
         assert p.blob_bytes - before < SIZE - SIZE // 2 + 16_000_000
     finally:
         r.stop()
-    assert "TUG_KEEP_ALIVE=17m" in settings.read_text()
+    assert "TUG_KEEP_ALIVE=17m" in settings.read_text() and conf.read_text().endswith("# of the administrator\n")
     assert f"{p.host}/demo/smollm2" in ask(m, "/models")
     m.run("sed", "-i", "/TUG_HOME/d", "/etc/default/tug")
     m.run("systemctl", "restart", "tug.service")

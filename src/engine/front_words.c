@@ -103,7 +103,7 @@ void front_tokenize_route(struct http_request *req)
     _cleanup_free_ int32_t *tokens = NULL;
     struct front *front = req->app;
     struct err err = ERR_INIT;
-    const char *text = NULL;
+    const char *text = "";
     bool pieces = false;
     bool special;
     bool bos;

@@ -203,6 +203,11 @@ static bool service_tier(const json_t *body, struct arena *a, struct openai_requ
     return true;
 }
 
+static bool chat_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    return reasoning(body, r, err) && chat_logprobs(body, r, err) && template_kwargs(body, a, r, err);
+}
+
 bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++) {
@@ -218,8 +223,7 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_COMPLETION && !best_of(body, a, r, err))
         return false;
-    if (r->kind == OPENAI_CHAT &&
-        (!reasoning(body, r, err) || !chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
+    if (r->kind == OPENAI_CHAT && !chat_fields(body, a, r, err))
         return false;
     return service_tier(body, a, r, err) && stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
            request_bias(body, a, &r->sampling, err) && fields_agree(r, err);
