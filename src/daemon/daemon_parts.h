@@ -28,9 +28,9 @@ struct daemon_sockets {
     const char *addresses[DAEMON_LISTEN_MAX]; /* "http://127.0.0.1:12434", "unix:/…/tug.sock" */
     bool remove[DAEMON_LISTEN_MAX];           /* a socket file of ours */
     size_t n;
-    uint16_t port; /* of the first TCP socket; 0: none */
-    bool loopback; /* that one is on loopback */
-    bool any;      /* that one is on every address */
+    uint16_t port;   /* of the first TCP socket; 0: none */
+    bool loopback;   /* that one is on loopback */
+    bool any;        /* that one is on every address */
     size_t n_shared; /* the first ones are systemd's, which goes on listening when we end */
 };
 
