@@ -3,6 +3,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "platform/process.h"
 
 #include <string.h>
 
@@ -80,10 +81,14 @@ static bool container_stop(struct runner *r, struct err *err)
     return container_find("label=tug.runner", &id, err) && (id.len == 0 || runner_command(argv, NULL, err));
 }
 
+/* What is published decides who reaches it, so the daemon inside may listen without a key; a key goes in by its name
+ * alone, so that no process list shows it. */
 static bool container_start(struct runner *r, const struct runner_options *o, struct err *err)
 {
     char publish[400];
     text_format(publish, sizeof publish, "%s:12434", o->address);
+    const char *key = process_env("TUG_API_KEY") != NULL ? "TUG_API_KEY" : "TUG_INSECURE=1";
+    const char *level = o->debug ? "TUG_LOG_LEVEL=debug" : "TUG_LOG_LEVEL=info";
     const char *argv[] = {"docker",
                           "run",
                           "--detach",
@@ -97,8 +102,17 @@ static bool container_start(struct runner *r, const struct runner_options *o, st
                           publish,
                           "--volume",
                           VOLUME ":/var/lib/tug",
+                          "--read-only",
+                          "--tmpfs",
+                          "/tmp",
+                          "--cap-drop",
+                          "ALL",
+                          "--security-opt",
+                          "no-new-privileges:true",
                           "--env",
-                          o->debug ? "TUG_LOG_LEVEL=debug" : "TUG_LOG_LEVEL=info",
+                          level,
+                          "--env",
+                          key,
                           o->image,
                           NULL};
     return container_stop(r, err) && runner_command(argv, NULL, err);
