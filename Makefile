@@ -36,7 +36,7 @@ lint: $(BUILD)/build.ninja ## Layers, format, complexity, static analysis, stale
 format: ## Lay all C files out by .clang-format
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'src/*.cpp' 'bench/*.c' | xargs clang-format -i
 
-docs: all ## Make docs/cli.md, commands.md, limits.md, errors.md, settings.md and MAP.md from the tables
+docs: all ## Make docs/cli.md, commands.md, limits.md, errors.md, settings.md, runtime-flags.md and MAP.md from the tables
 	@scripts/docs $(BUILD) docs
 
 starter: ## Fetch the starter models; prints NAME PATH

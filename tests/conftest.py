@@ -18,6 +18,7 @@ import time
 
 import pytest
 
+from docker_engine import Engine
 from peer import Peer
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent
@@ -288,3 +289,10 @@ def peer():
 def cli(tmp_path):
     """tug(...) without a daemon of its own: `env` says where to."""
     return Daemon(tmp_path / "home", check=False)
+
+
+@pytest.fixture(scope="session")
+def dockerd():
+    engine = Engine()
+    yield engine
+    engine.stop()

@@ -164,7 +164,8 @@ def test_with_tools_it_is_a_call_or_the_schema(plain):
 
 
 def test_typed_helpers(plain):
-    pydantic = pytest.importorskip("pydantic")
+    import pydantic
+
 
     class Step(pydantic.BaseModel):
         explanation: str = pydantic.Field(max_length=20)

@@ -169,6 +169,9 @@ static bool relay_answer(struct relay *r, struct err *err)
     const char *type = http_call_header(r->call, "Content-Type");
     const char *retry_after = http_call_header(r->call, "Retry-After");
     type = arena_strdup(&r->req->arena, type != NULL ? type : "application/json");
+    const char *warning = http_call_header(r->call, "X-Tug-Warning");
+    if (warning != NULL)
+        http_set_header(r->req, "X-Tug-Warning", warning);
     if (retry_after != NULL)
         http_set_header(r->req, "Retry-After", retry_after);
     if (!text_starts(type, "text/event-stream"))
@@ -247,4 +250,9 @@ static void openai_relay(struct http_request *req, const char *path, enum backen
 
 void openai_chat(struct http_request *req) { openai_relay(req, "/v1/chat/completions", BACKEND_COMPLETION); }
 void openai_completions(struct http_request *req) { openai_relay(req, "/v1/completions", BACKEND_COMPLETION); }
+void openai_rerank(struct http_request *req) { openai_relay(req, "/rerank", BACKEND_EMBEDDING); }
+void openai_score(struct http_request *req) { openai_relay(req, "/score", BACKEND_EMBEDDING); }
+void openai_tokenize(struct http_request *req) { openai_relay(req, "/tokenize", BACKEND_COMPLETION); }
+void openai_detokenize(struct http_request *req) { openai_relay(req, "/detokenize", BACKEND_COMPLETION); }
+void openai_template(struct http_request *req) { openai_relay(req, "/apply-template", BACKEND_COMPLETION); }
 void openai_embeddings(struct http_request *req) { openai_relay(req, "/v1/embeddings", BACKEND_EMBEDDING); }

@@ -39,7 +39,8 @@ static void the_engine_gets_them(void **state)
     start(&o);
     strcpy(fake_settings, "{\"version\":1,\"settings\":{\"context-size\":1234,\"runtime-flags\":[\"--temp\",\"0.50\","
                           "\"--threads\",\"3\",\"--log-colors\"],\"llamacpp\":{\"reasoning-budget\":0}}}");
-    use_fails("args-10", ERR_ENGINE, "--ctx-size 1234 --threads 2 --thinking=0 --temp=0.5 --threads=3 key=");
+    use_fails("args-10", ERR_ENGINE,
+              "--ctx-size 1234 --threads 2 --thinking=0 --reasoning-budget=0 --temp=0.5 --threads=3 key=");
     strcpy(fake_settings, "{\"version\":1,\"settings\":{\"context-size\":1234,\"runtime-flags\":[\"-c\",\"99\"]}}");
     use_fails("args-10", ERR_ENGINE, "--ctx-size 99 ");
 }

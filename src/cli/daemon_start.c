@@ -83,10 +83,7 @@ bool cli_start_daemon_with(struct cli *cli, const char *const *flags, struct err
     return cli_locate(cli, err);
 }
 
-bool cli_start_daemon(struct cli *cli, struct err *err)
-{
-    return cli_start_daemon_with(cli, NULL, err);
-}
+bool cli_start_daemon(struct cli *cli, struct err *err) { return cli_start_daemon_with(cli, NULL, err); }
 
 bool cli_daemon_pid(const char *home, int64_t *ret_pid, struct err *err)
 {

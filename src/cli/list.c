@@ -1,11 +1,14 @@
 /* cli/list.c: `tug list`: the models that are here. Columns and order: dmr.md 1.4. */
 #include "cli/cli.h"
 
+#include "base/check.h"
 #include "base/cleanup.h"
+#include "base/limits.h"
 #include "base/text.h"
 #include "cli/ui/table.h"
 #include "oci/reference.h"
 #include "platform/clock.h"
+#include "platform/process.h"
 #include "json/json_read.h"
 
 #include <stdio.h>
@@ -145,8 +148,43 @@ static void list_quiet(const json_t *models, const char *filter)
     }
 }
 
+/* The other ways to write a stored name: without the registry and the namespace that go without saying, and without
+ * the tag `latest`. */
+static void list_add_spellings(json_t *tags)
+{
+    static const char *const prefixes[][2] = {
+        {"docker.io/", ""}, {"docker.io/ai/", ""}, {"docker.io/", "index.docker.io/"}, {"huggingface.co/", "hf.co/"}};
+    static const char latest[] = ":latest";
+    char text[LIMIT_REFERENCE_BYTES + 32];
+    size_t n = json_array_size(tags);
+    for (size_t i = 0; i < n; i++) {
+        const char *tag = json_string_value(json_array_get(tags, i));
+        for (size_t k = 0; tag != NULL && k <= ARRAY_LEN(prefixes); k++) {
+            const char *from = k < ARRAY_LEN(prefixes) ? prefixes[k][0] : "";
+            const char *to = k < ARRAY_LEN(prefixes) ? prefixes[k][1] : "";
+            if (!text_starts(tag, from) || !text_format(text, sizeof text, "%s%s", to, tag + strlen(from)))
+                continue;
+            json_array_append_new(tags, json_string(text));
+            if (text_ends(text, latest)) {
+                text[strlen(text) - strlen(latest)] = '\0';
+                json_array_append_new(tags, json_string(text));
+            }
+        }
+    }
+}
+
+/* Compose looks for a model by the letters of the compose file, and calls `pull` when it does not see them. */
+static void list_for_compose(json_t *models)
+{
+    size_t i;
+    json_t *model;
+    json_array_foreach(models, i, model) { list_add_spellings(json_object_get(model, "tags")); }
+}
+
 static void list_json(json_t *models, const char *filter)
 {
+    if (process_env("COMPOSE_PROJECT_NAME") != NULL)
+        list_for_compose(models);
     for (size_t i = json_array_size(models); i-- > 0;)
         if (!list_model_wanted(json_array_get(models, i), filter))
             json_array_remove(models, i);

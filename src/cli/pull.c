@@ -1,10 +1,18 @@
 /* cli/pull.c: `tug pull`: ask the daemon for a model, draw its progress. */
 #include "cli/cli.h"
 
+#include "platform/process.h"
+
+#include <stdio.h>
+
 static bool pull_run(struct command_args *args, int *ret_exit, struct err *err)
 {
     (void)ret_exit;
-    return cli_pull(args->cli, args->argv[0], stdout, err);
+    if (cli_pull(args->cli, args->argv[0], stdout, err))
+        return true;
+    if (process_env("COMPOSE_PROJECT_NAME") != NULL) /* Compose shows our stdout and throws stderr away */
+        printf("Failed to pull model: %s\n", err->text);
+    return false;
 }
 
 const struct command command_pull = {

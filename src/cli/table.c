@@ -29,6 +29,7 @@
     X(skills) \
     X(gateway) \
     X(serve) \
+    X(config) \
     X(install_runner) \
     X(start_runner) \
     X(stop_runner) \

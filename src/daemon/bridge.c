@@ -24,8 +24,8 @@ void bridge_open(struct daemon_bridge *b, const struct daemon_options *o, const 
 {
     const char *name = o->docker_bridge == NULL || strcmp(o->docker_bridge, "auto") == 0 ? "docker0" : o->docker_bridge;
     struct err err = ERR_INIT;
-    *b = (struct daemon_bridge){.watch_fd = -1, .port = s->port, .any = s->any};
-    if (strcmp(name, "off") == 0 || (!s->loopback && !s->any))
+    *b = (struct daemon_bridge){.watch_fd = -1, .sockets = s};
+    if (strcmp(name, "off") == 0 || s->port == 0)
         return;
     b->name = name;
     if (!interface_watch(&b->watch_fd, &err))
@@ -41,31 +41,43 @@ static bool bridge_peer_ok(void *bridge, const char *peer)
     return false;
 }
 
-static bool bridge_listen(struct daemon_bridge *b, const char *address, struct http_server *server, struct err *err)
+/* The user has it listen there already. */
+static bool bridge_is_bound(const struct daemon_sockets *s, const char *host_port)
 {
-    char host_port[ADDRESS_TEXT + 8];
+    for (size_t i = 0; i < s->n; i++)
+        if (strcmp(s->bound[i], host_port) == 0)
+            return true;
+    return s->any;
+}
+
+static bool bridge_listen(struct daemon_bridge *b, const char *host_port, struct http_server *server, struct err *err)
+{
     int fd;
-    text_format(host_port, sizeof host_port, "%s:%u", address, b->port);
+    if (bridge_is_bound(b->sockets, host_port))
+        return true;
+    if (!b->sockets->loopback)
+        return err_set(err, ERR_INVALID, "it listens on neither loopback nor the bridge's address");
     return socket_listen_tcp(host_port, &fd, err) && http_server_add(server, fd, bridge_peer_ok, b, err);
 }
 
 void bridge_look(struct daemon_bridge *b, struct http_server *server, struct api *api, struct arena *a)
 {
-    char address[ADDRESS_TEXT];
+    char address[ADDRESS_TEXT], host_port[ADDRESS_TEXT + 8];
     struct err err = ERR_INIT;
     if (b->watch_fd >= 0)
         socket_drain(b->watch_fd);
     if (b->ended || b->name == NULL || !interface_address(b->name, address) || strcmp(address, b->bound) == 0)
         return;
-    if (!b->any && !bridge_listen(b, address, server, &err)) {
+    text_format(host_port, sizeof host_port, "%s:%u", address, b->sockets->port);
+    if (!bridge_listen(b, host_port, server, &err)) {
         if (!b->told)
             log_warn("containers cannot reach this daemon", "bridge=%s reason=%s", b->name, err.text);
         b->told = true;
         return;
     }
     text_format(b->bound, sizeof b->bound, "%s", address);
-    atomic_store(&api->containers, arena_printf(a, "http://%s:%u", address, b->port));
-    log_info("containers reach this daemon", "bridge=%s address=http://%s:%u", b->name, address, b->port);
+    atomic_store(&api->containers, arena_printf(a, "http://%s", host_port));
+    log_info("containers reach this daemon", "bridge=%s address=http://%s", b->name, host_port);
 }
 
 int64_t bridge_next_ns(const struct daemon_bridge *b)

@@ -3,6 +3,7 @@
  *   bridge.c   the address that containers reach
  *   daemon.c   the order of start and end, the signals      home.c     the folder, its lock, the address file
  *   listen.c   sockets: ours, or systemd's                  notify.c   telling those who wait that it runs
+ *   docs.c     tables for docs/
  */
 #ifndef TUG_DAEMON_PARTS_H
 #define TUG_DAEMON_PARTS_H
@@ -27,9 +28,10 @@ struct daemon_sockets {
     const char *addresses[DAEMON_LISTEN_MAX]; /* "http://127.0.0.1:12434", "unix:/…/tug.sock" */
     bool remove[DAEMON_LISTEN_MAX];           /* a socket file of ours */
     size_t n;
-    uint16_t port; /* of the first TCP socket; 0: none */
-    bool loopback; /* that one is on loopback */
-    bool any;      /* that one is on every address */
+    uint16_t port;                                   /* of the first TCP socket; 0: none */
+    bool loopback;                                   /* that one is on loopback */
+    bool any;                                        /* one is on every address */
+    char bound[DAEMON_LISTEN_MAX][ADDRESS_TEXT + 8]; /* "127.0.0.1:12434"; "": not a TCP socket */
     size_t n_shared; /* the first ones are systemd's, which goes on listening when we end */
 };
 
@@ -54,8 +56,7 @@ struct daemon_bridge {
     const char *name; /* the interface; NULL: nothing to do */
     int watch_fd;     /* readable when an address has come; -1: look from time to time */
     char bound[ADDRESS_TEXT];
-    uint16_t port;
-    bool any;
+    const struct daemon_sockets *sockets;
     bool told;  /* that it does not work, once */
     bool ended; /* nothing is added any more; what listens goes on until the server ends */
 };

@@ -19,13 +19,17 @@ static void sockets_add(struct daemon_sockets *s, int fd, const char *address, b
     s->fds[s->n] = fd;
     s->addresses[s->n] = address;
     s->remove[s->n] = remove;
-    s->n++;
+    s->bound[s->n][0] = '\0';
     char host[ADDRESS_TEXT];
-    if (s->port == 0 && socket_local_address(fd, host, sizeof host)) {
-        s->port = socket_port(fd);
-        s->loopback = socket_is_loopback(host);
-        s->any = strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+    if (socket_local_address(fd, host, sizeof host)) {
+        if (s->port == 0) {
+            s->port = socket_port(fd);
+            s->loopback = socket_is_loopback(host);
+        }
+        s->any = s->any || strcmp(host, "0.0.0.0") == 0 || strcmp(host, "::") == 0;
+        text_format(s->bound[s->n], sizeof s->bound[0], "%s:%u", host, socket_port(fd));
     }
+    s->n++;
 }
 
 /* Everybody who reaches the port can use the models, fill the disk and read what others asked. */

@@ -196,6 +196,7 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
     b->embedding = model->embedding;
     b->limits = *info;
     b->adapt_chunk = options->chunk == 0;
+    cost_init(&b->cost, info->one_row_ns);
     b->items = check_alloc(calloc((size_t)info->parallel + 1, sizeof *b->items));
     b->queue = queue_new(&(struct queue_limits){info->sequence, model->n_vocab, model->n_embd, model->embedding});
     b->stats = (struct batch_stats){.context = info->sequence,

@@ -43,7 +43,7 @@ struct batch_options {
     int32_t context;
     int32_t parallel;    /* sequences at once; 0: 16 */
     int32_t threads;     /* at most; fewer while other programs want the cores. 0: process_cpus() */
-    int32_t chunk;       /* prompt rows of a step while others generate; 0: what takes about 100 ms, at least 32 */
+    int32_t chunk;       /* prompt rows of a step; 0: by the cost of a step (budget.c) */
     int kv_type;         /* ggml type of K and V; -1: chosen (context.c) */
     bool cache_prefixes; /* keep finished sequences' KV for later prompts */
 };
@@ -138,6 +138,7 @@ struct batch_stats {
     uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, preemptions;
     uint64_t cache_hits, cache_misses, evictions, parked, unparked, park_bytes;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
+    int64_t step_ns, predicted_ns;   /* of the steps that were computed: their time, and what was expected */
     int32_t cells_used, cells_total;
     uint64_t kv_bytes, compute_bytes;
 };

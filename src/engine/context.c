@@ -175,6 +175,7 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     ctx->value_type = context_value_type(model_handle(m), model, o);
     ctx->key_type = o->kv_type >= 0 ? ctx->value_type : GGML_TYPE_F16;
     uint64_t kv = context_kv_bytes(model_handle(m), ctx->key_type, ctx->value_type);
+    i->tiles = ctx->key_type == GGML_TYPE_F16 && ctx->value_type == GGML_TYPE_F16;
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
@@ -223,6 +224,7 @@ static bool context_warm_up(struct context *ctx, const struct llama_model *m, st
     llama_token token = llama_vocab_bos(llama_model_get_vocab(m));
     context_add(ctx, token < 0 ? 0 : token, 0, 0, true);
     enum context_result result = context_decode(ctx);
+    ctx->info.one_row_ns = ctx->times.decode_ns;
     context_forget(ctx);
     if (result != CONTEXT_OK)
         return err_set(err, ERR_ENGINE,

@@ -39,6 +39,8 @@ static const struct metric_row metric_rows[] = {
     {"tug_engine_steps_total",                "counter", METRIC_U64,     BATCH(steps),            "Steps of the batch loop"},
     {"tug_engine_busy_seconds_total",         "counter", METRIC_SECONDS, BATCH(busy_ns),          "Time with work to do"},
     {"tug_engine_decode_seconds_total",       "counter", METRIC_SECONDS, BATCH(decode_call_ns),   "Time inside llama_decode"},
+    {"tug_engine_step_seconds_total",         "counter", METRIC_SECONDS, BATCH(step_ns),         "Time of the steps that were computed"},
+    {"tug_engine_step_predicted_seconds_total", "counter", METRIC_SECONDS, BATCH(predicted_ns),  "What the cost model had expected of them"},
     {"tug_engine_context_tokens",             "gauge",   METRIC_I32,     BATCH(context),          "Context of all sequences together"},
     {"tug_engine_sequences_max",              "gauge",   METRIC_I32,     BATCH(parallel),         "Sequences at the same time"},
     {"tug_engine_threads",                    "gauge",   METRIC_I32,     BATCH(threads),          "Threads that compute"},

@@ -11,14 +11,10 @@
 enum {
     STEP_HEADROOM = 32,    /* cells that an admitted request finds beyond its prompt */
     STEP_SHARE_LEAST = 32, /* tokens in common with an older prompt that are worth waiting for */
-    STEP_CHUNK_LEAST = 32,
-    STEP_BELOW_TILES = 60, /* rows */
-    STEP_TILES_LEAST = 128,
-    STEP_GAP_NS = 100 * 1000000, /* aimed at between two tokens while prompts are computed */
     STEP_PIECE_MAX = 65536,
 };
 
-static bool request_decodes(const struct gen_private *r)
+bool request_decodes(const struct gen_private *r)
 {
     return r->n_tokens > r->n_prompt && r->n_tokens - r->computed == 1;
 }
@@ -86,7 +82,8 @@ static bool request_waits(const struct batch *b, const struct gen_private *r, in
         if (request_decodes(older) || older->salt != r->salt)
             continue;
         int32_t common = cache_common(older->tokens, older->n_tokens, r->tokens, r->n_tokens - 1);
-        if (common >= there + STEP_SHARE_LEAST && common > older->computed)
+        bool nearly = older->computed > 0 && older->computed >= there; /* a step more, and all of it is there */
+        if (common > older->computed && common >= there + (nearly ? 1 : STEP_SHARE_LEAST))
             return true;
     }
     return false;
@@ -105,27 +102,6 @@ static void step_fill_items(struct batch *b)
             item->waits = b->limits.partial && request_waits(b, r, there);
         }
     }
-}
-
-/* Prompt rows beside decoding ones: what takes STEP_GAP_NS, but not fewer than a step's fixed cost is worth. From 64
- * rows on, flash attention computes tiles of 64 rows against the cells of all of them, also of rows that belong to
- * different requests; so a step that is not much longer stays just below. 16 prompts at once, one thread, CPU seconds
- * with 44, 112, 512 prompt rows: 135M Q8_0 10.3, 11.1, 10.7; 1B Q4_0 38.1, 38.5, 37.1 (240). */
-static struct schedule_limits step_limits(const struct batch *b)
-{
-    struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = 4};
-    if (!b->adapt_chunk)
-        return l;
-    int32_t decoding = 0;
-    for (const struct gen_private *r = b->active.first; r != NULL; r = r->next)
-        decoding += request_decodes(r);
-    double rows = b->row_ns > 0 ? (double)STEP_GAP_NS / b->row_ns : 0;
-    l.chunk = rows > (double)l.ubatch ? l.ubatch : (int32_t)rows / 4 * 4;
-    if (decoding + l.chunk < STEP_TILES_LEAST)
-        l.chunk = STEP_BELOW_TILES - decoding;
-    if (l.chunk < STEP_CHUNK_LEAST)
-        l.chunk = STEP_CHUNK_LEAST;
-    return l;
 }
 
 /* Gives each request of the plan its sequence; those that get none have no rows in this step. */
@@ -193,7 +169,7 @@ static void step_fill_batch(struct batch *b, int32_t pads)
 /* Plans until there is a batch with room for it. False: nothing can be computed now. */
 static bool step_plan(struct batch *b)
 {
-    struct schedule_limits limits = step_limits(b);
+    struct schedule_limits limits = budget_limits(b);
     while (b->active.n > 0) {
         step_fill_items(b);
         schedule_plan(b->items, (size_t)b->active.n, &limits);
@@ -333,14 +309,6 @@ static void step_fail(struct batch *b)
     }
 }
 
-static void step_learn(struct batch *b, int32_t rows, int64_t ns)
-{
-    if (rows < 16)
-        return; /* mostly decoding */
-    double now = (double)ns / (double)rows;
-    b->row_ns = b->row_ns > 0 ? b->row_ns * 0.75 + now * 0.25 : now;
-}
-
 void step_run(struct batch *b)
 {
     step_admit(b);
@@ -348,6 +316,7 @@ void step_run(struct batch *b)
         return;
     int32_t rows = step_count_rows(b);
     bool padded = context_rows(b->ctx) > rows;
+    struct cost_step planned = budget_planned(b);
     int64_t start = clock_now_ns();
     enum context_result result = context_decode(b->ctx);
     if (padded)
@@ -367,7 +336,7 @@ void step_run(struct batch *b)
         return;
     }
     b->stats.decoded_rows += (uint64_t)rows;
-    step_learn(b, rows, clock_now_ns() - start);
+    budget_learn(b, &planned, clock_now_ns() - start);
     step_answer(b);
     cache_age(b->cache, rows);
 }

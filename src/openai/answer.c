@@ -31,6 +31,8 @@ static void write_head(struct json_out *j, const struct openai_head *head, const
     json_kv_int(j, "created", head->created);
     json_kv_str(j, "model", head->model);
     json_kv_str(j, "system_fingerprint", FINGERPRINT);
+    if (head->service_tier != NULL)
+        json_kv_str(j, "service_tier", head->service_tier);
 }
 
 static void write_usage(struct json_out *j, const struct openai_usage *u)

@@ -24,10 +24,11 @@
 /* The same in every object of one answer. */
 struct openai_head {
     enum openai_kind kind;
-    const char *id;     /* "chatcmpl-…", "cmpl-…" */
-    const char *model;  /* as the client named it */
-    int64_t created;    /* Unix seconds */
-    bool include_usage; /* chunks carry "usage":null, as OpenAI's do then */
+    const char *id;           /* "chatcmpl-…", "cmpl-…" */
+    const char *model;        /* as the client named it */
+    int64_t created;          /* Unix seconds */
+    const char *service_tier; /* as the client gave it; NULL: left out */
+    bool include_usage;       /* chunks carry "usage":null, as OpenAI's do then */
 };
 
 enum openai_finish { OPENAI_RUNNING, OPENAI_FINISH_STOP, OPENAI_FINISH_LENGTH, OPENAI_FINISH_TOOLS };

@@ -4,8 +4,8 @@
  *   if (!openai_request_parse(OPENAI_CHAT, body, len, &arena, &r, err)) ...   400 that names the field
  *
  * Types, ranges, roles and combinations are checked here once; the engine adds only what depends on
- * its model (token ids, dimensions, context). Fields that nobody knows are ignored, since clients
- * send many; fields that we know and cannot honour are refused, since silence would be a wrong
+ * its model (token ids, dimensions, context). Fields that nobody knows are ignored and listed, since
+ * clients send many; fields that we know and cannot honour are refused, since silence would be a wrong
  * answer (request_fields.c has the table). `null` counts as absent.
  *
  * Everything in the result lives in the arena; nothing points into `body`. Any thread.
@@ -76,6 +76,8 @@ struct openai_request {
     const struct openai_prompt *prompts;
     size_t n_prompts;
     bool echo;
+    const char *suffix; /* completions: what comes behind the answer (fill in the middle); NULL: nothing is said */
+    int64_t best_of;    /* completions: choices made for each prompt, of which the n likeliest are answered */
 
     bool base64;        /* encoding_format */
     int64_t dimensions; /* UNSET: the model's */
@@ -83,6 +85,8 @@ struct openai_request {
     int64_t n; /* choices for each prompt, from 1 */
     bool stream, include_usage;
     const char *cache_key; /* prompt_cache_key: computed prefixes are shared with the same one only; NULL: none */
+    const char *service_tier; /* said back; NULL: not given */
+    const char *unknown;      /* names of fields that nobody knows, for a warning; NULL: none */
     struct openai_sampling sampling;
 };
 

@@ -148,8 +148,12 @@ static void refused_bodies_name_their_field(void **state)
         {OPENAI_COMPLETION, "{\"prompt\":[1,4294967296]}", "prompt", "token id"},
         {OPENAI_COMPLETION, "{\"prompt\":[\"x\",3]}", "prompt[1]", "got a number"},
         {OPENAI_COMPLETION, "{\"prompt\":[[1],[]]}", "prompt[1]", "empty array"},
-        {OPENAI_COMPLETION, TEXT("\"suffix\":\"y\""), "suffix", "not supported"},
-        {OPENAI_COMPLETION, TEXT("\"best_of\":3"), "best_of", "must equal n"},
+        {OPENAI_COMPLETION, TEXT("\"suffix\":\"y\",\"echo\":true"), "echo", "together with `suffix`"},
+        {OPENAI_CHAT, CHAT("\"mirostat\":2"), "mirostat", "not supported"},
+        {OPENAI_CHAT, CHAT("\"verbosity\":\"low\""), "verbosity", "not supported"},
+        {OPENAI_CHAT, CHAT("\"samplers\":[\"top_k\"]"), "samplers", "not supported"},
+        {OPENAI_COMPLETION, TEXT("\"best_of\":1,\"n\":2"), "best_of", "at least n"},
+        {OPENAI_COMPLETION, TEXT("\"best_of\":3,\"stream\":true"), "best_of", "cannot be streamed"},
         {OPENAI_COMPLETION, TEXT("\"logprobs\":true"), "logprobs", "whole number"},
         {OPENAI_COMPLETION, TEXT("\"logprobs\":1,\"echo\":true"), "echo", "not supported"},
         {OPENAI_EMBEDDING, "{}", "input", "missing"},
@@ -373,6 +377,32 @@ static void deep_nesting_is_refused(void **state)
     arena_done(&a);
 }
 
+static void unknown_fields_are_listed(void **state)
+{
+    static const struct {
+        enum openai_kind kind;
+        const char *body, *unknown;
+    } rows[] = {
+        {OPENAI_CHAT, CHAT("\"temperature\":1,\"user\":\"u\",\"tools\":[],\"mirostat\":0,\"xtc_threshold\":0.1"), NULL},
+        {OPENAI_CHAT, CHAT("\"made_up\":1,\"temperature\":1,\"temprature\":2"), "made_up, temprature"},
+        {OPENAI_COMPLETION, TEXT("\"messages\":1"), "messages"},
+        {OPENAI_EMBEDDING, EMBED("\"stop\":1"), "stop"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a = ARENA_INIT;
+        struct err err = ERR_INIT;
+        struct openai_request r;
+        if (!parse(rows[i].kind, rows[i].body, &a, &r, &err))
+            fail_msg("%s: %s", rows[i].body, err.text);
+        if (rows[i].unknown == NULL)
+            assert_null(r.unknown);
+        else
+            assert_string_equal(r.unknown, rows[i].unknown);
+        arena_done(&a);
+    }
+}
+
 static void tools_are_written_plainly(void **state)
 {
     static const struct {
@@ -439,6 +469,7 @@ static void ten_thousand_tools_are_refused_by_the_limits_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_fields_are_listed),
         cmocka_unit_test(tools_are_written_plainly),
         cmocka_unit_test(ten_thousand_tools_are_refused_by_the_limits_name),
         cmocka_unit_test(refused_bodies_name_their_field),
