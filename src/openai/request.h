@@ -84,7 +84,7 @@ struct openai_request {
 
     int64_t n; /* choices for each prompt, from 1 */
     bool stream, include_usage;
-    const char *cache_key; /* prompt_cache_key: computed prefixes are shared with the same one only; NULL: none */
+    const char *cache_key;    /* prompt_cache_key: computed prefixes are shared with the same one only; NULL: none */
     const char *service_tier; /* said back; NULL: not given */
     const char *unknown;      /* names of fields that nobody knows, for a warning; NULL: none */
     struct openai_sampling sampling;
