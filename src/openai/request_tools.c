@@ -89,6 +89,17 @@ static json_t *tool_parameters(const json_t *function, const char *where, struct
     return TAKE(schema);
 }
 
+static bool tool_is_there(const json_t *plain, const char *name)
+{
+    for (size_t i = 0; i < json_array_size(plain); i++) {
+        const json_t *other = json_object_get(json_array_get(plain, i), "function");
+        const char *taken = json_string_value(json_object_get(other, "name"));
+        if (taken != NULL && name != NULL && strcmp(taken, name) == 0)
+            return true;
+    }
+    return false;
+}
+
 /* Appends the plain form of tools[index], unless it is not the one that was named. */
 static bool tool_add(const json_t *tool, size_t index, const struct choice *choice, json_t *plain, struct err *err)
 {
@@ -113,12 +124,8 @@ static bool tool_add(const json_t *tool, size_t index, const struct choice *choi
         return false;
     if (choice->kind == CHOICE_NAMED && choice->name != NULL && name != NULL && strcmp(choice->name, name) != 0)
         return true;
-    for (size_t i = 0; i < json_array_size(plain); i++) {
-        const json_t *other = json_object_get(json_array_get(plain, i), "function");
-        const char *taken = json_string_value(json_object_get(other, "name"));
-        if (taken != NULL && name != NULL && strcmp(taken, name) == 0)
-            return err_param(err, where, "`%s` has the name of another tool, \"%.64s\"", where, name);
-    }
+    if (tool_is_there(plain, name))
+        return err_param(err, where, "`%s` has the name of another tool, \"%.64s\"", where, name);
     json_t *parameters = tool_parameters(function, inside, err);
     if (parameters == NULL)
         return false;
