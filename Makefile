@@ -6,8 +6,9 @@ T     ?=
 SECONDS_PER_FUZZER ?= 10
 PREFIX ?= /usr/local
 DESTDIR ?=
+CLIENT ?=
 
-.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb clean
+.PHONY: all help demo test quick check lint format docs starter bench test-asan test-tsan fuzz source install uninstall deb judge clean
 .SUFFIXES:
 
 all: $(BUILD)/build.ninja ## Build tug, tug-engine and docker-model
@@ -35,7 +36,7 @@ lint: $(BUILD)/build.ninja ## Layers, format, complexity, static analysis, stale
 format: ## Lay all C files out by .clang-format
 	@git ls-files -co --exclude-standard 'src/*.[ch]' 'src/*.cpp' 'bench/*.c' | xargs clang-format -i
 
-docs: all ## Make docs/cli.md, commands.md, limits.md, errors.md, settings.md and MAP.md from the tables
+docs: all ## Make docs/cli.md, commands.md, limits.md, errors.md, settings.md, runtime-flags.md and MAP.md from the tables
 	@scripts/docs $(BUILD) docs
 
 starter: ## Fetch the starter models; prints NAME PATH
@@ -65,6 +66,9 @@ uninstall: ## Remove what make install put below PREFIX
 
 deb: all ## Build the Debian package, into the build folder
 	@scripts/deb $(BUILD)
+
+judge: all ## Docker Model Runner's own client against Tug; CLIENT=its clone
+	@scripts/judge '$(CLIENT)' $(BUILD)
 
 clean: ## Remove the build folders; caches outside the checkout stay
 	@rm -rf build build-asan build-tsan build-fuzz build-source

@@ -120,9 +120,14 @@ def terminal(loaded, tmp_path):
         assert done.returncode == 0, done.stderr
         return done.stdout
 
-    environment = [f"{k}={loaded.env[k]}" for k in ("TUG_HOME", "LC_ALL")]
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\n[ "$1" = --wait ] && { cat "$2"; echo " and more"; echo lines; } >"$2.new" && mv "$2.new" "$2"\n')
+    editor.chmod(0o755)
+    environment = [f"{k}={loaded.env[k]}" for k in ("TUG_HOME", "LC_ALL")] + [f"'EDITOR={editor} --wait'"]
     tmux("-f", "/dev/null", "new-session", "-d", "-x", "100", "-y", "40",
-         f"env {' '.join(environment)} '{TUG}' run ai/smollm2; echo exited with $?; sleep 60")
+         f"env {' '.join(environment)} PS1='$ ' bash --norc --noprofile -i")
+    tmux("send-keys", "-l", f"'{TUG}' run ai/smollm2; echo exited with $?")
+    tmux("send-keys", "Enter")
 
     class Terminal:
         def keys(self, *keys):
@@ -144,11 +149,11 @@ def terminal(loaded, tmp_path):
 
             wait_for(f"{text!r} on the screen", lambda: self.screen().count(text) >= times, seconds)
 
-        def prompt(self, seconds=60):
-            """Waits for an empty prompt as the last line."""
+        def prompt(self, seconds=60, of=">"):
+            """Waits for an empty prompt as the last line: the chat's, or the shell's."""
             from conftest import wait_for
 
-            wait_for("a prompt", lambda: self.screen().rstrip().endswith("\n>"), seconds)
+            wait_for("a prompt", lambda: self.screen().rstrip().endswith(f"\n{of}"), seconds)
 
     yield Terminal()
     tmux("kill-server")
@@ -205,6 +210,43 @@ def test_multi_line_and_history(terminal):
     terminal.wait('"""first', times=2)
     terminal.keys("C-c", "C-d")
     terminal.wait("exited with 0")
+
+
+def test_the_models_context_and_the_topics_of_help(terminal, loaded):
+    terminal.prompt()
+    terminal.type("/set num_ctx many")
+    terminal.wait("Invalid value for num_ctx: many (must be a positive integer)")
+    terminal.type("/set parameter num_ctx 1024")
+    terminal.wait("Set num_ctx to 1024")
+    [config] = json.loads(loaded.tug("configure", "show", "ai/smollm2").stdout)
+    assert config["Config"]["context-size"] == 1024
+    loaded.tug("configure", "--context-size", "-1", "ai/smollm2")
+    for topic, words in [("set", "/set num_ctx N"), ("shortcuts", "Ctrl-X"), ("files", "@notes.txt")]:
+        terminal.type(f"/? {topic}")
+        terminal.wait(words)
+
+
+def test_a_message_from_the_editor_and_a_tab(terminal):
+    terminal.prompt()
+    terminal.keys("-l", "some")
+    terminal.keys("C-x")
+    terminal.wait("some and more\nlines")
+    terminal.keys("C-c")
+    terminal.wait("Use Ctrl + d")
+    terminal.keys("-l", "a")
+    terminal.keys("Tab")
+    terminal.keys("-l", "b")
+    terminal.wait("> a        b")
+
+
+def test_ctrl_z_suspends(terminal):
+    terminal.prompt()
+    terminal.keys("C-z")
+    terminal.wait("Stopped", seconds=10)
+    terminal.type("fg")
+    terminal.prompt()
+    terminal.type("/bye")
+    terminal.prompt(of="$")
 
 
 def test_a_paste_is_one_message(terminal):

@@ -149,6 +149,26 @@ def test_compose_up_tells_compose_what_went_wrong(cli, peer):
         assert done.returncode == 1 and last["type"] == "error" and text in last["message"], done.stdout
 
 
+def test_compose_up_for_real(make_daemon):
+    """Twice, as Compose does; the settings are there afterwards, and the model answers at the URL."""
+    d = make_daemon()
+    d.package("ai/smollm2")
+    args = ["compose", "--project-name=p2", "up", "--model=ai/smollm2", "--context-size=2048", "--runtime-flags=--temp 0.1", "ai-runner"]
+    first = lines(d.tug(*args))
+    assert lines(d.tug(*args)) == first
+    [config] = json.loads(d.tug("configure", "show", "ai/smollm2").stdout)
+    assert config["Config"]["context-size"] == 2048 and config["Config"]["runtime-flags"] == ["--temp", "0.1"]
+    url = dict(line["message"].split("=", 1) for line in first if line["type"] == "setenv")["URL"]
+    assert url.startswith("http://") and url.endswith("/engines/v1/")
+    assert d.post("/engines/v1/chat/completions", {"model": "ai/smollm2", "messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}).status == 200
+    d.tug("configure", "--keep-alive", "-1", "ai/smollm2")
+    [config] = json.loads(d.tug("configure", "show", "ai/smollm2").stdout)
+    assert config["Config"]["context-size"] == 2048, "what was not named stays"
+    d.tug("configure", "--context-size", "-1", "ai/smollm2", "--")
+    [config] = json.loads(d.tug("configure", "show", "ai/smollm2").stdout)
+    assert config["Config"].get("context-size", -1) == -1 and not config["Config"].get("runtime-flags")
+
+
 def test_compose_down_does_nothing(cli):
     done = cli.tug("compose", "--project-name=p2", "down", "--model=x", "ai-runner", env={"MODEL_RUNNER_HOST": "http://127.0.0.1:1"})
     assert done.stdout == "" and done.stderr == ""

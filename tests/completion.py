@@ -1,6 +1,7 @@
 """Completion: cobra's protocol as the Docker CLI reads it, and Tab in real shells: bash, zsh, fish."""
 
 import os
+import socket
 import subprocess
 
 import pytest
@@ -23,7 +24,7 @@ def values(lines):
 
 @pytest.mark.parametrize("words, expected, directive", [
     (["pul"], ["pull"], 4),
-    (["l"], ["list", "logs"], 4),
+    (["lo"], ["logs"], 4),
     (["ls"], ["ls"], 4),
     (["nothing-like-it"], [], 4),
     (["nothing-like-it", ""], [], 4),
@@ -72,6 +73,13 @@ def test_no_daemon_is_started(tmp_path):
         done = subprocess.run([TUG, "__complete", "rm", ""], env=env | {"MODEL_RUNNER_HOST": host}, capture_output=True,
                               text=True, timeout=20)
         assert (done.returncode, done.stdout) == (0, ":4\n")
+    with socket.socket() as mute:
+        mute.bind(("127.0.0.1", 0))
+        mute.listen()
+        host = "127.0.0.1:%d" % mute.getsockname()[1]
+        done = subprocess.run([TUG, "__complete", "rm", ""], env=env | {"MODEL_RUNNER_HOST": host}, capture_output=True, text=True,
+                              timeout=20)
+        assert (done.returncode, done.stdout) == (0, ":4\n")
     assert not home.exists()
 
 
@@ -85,6 +93,12 @@ def test_docker_completes_the_plugin(new_docker, loaded):  # noqa: F811
     assert "--json\tPrint what the API answers" in ask("ls", "--")
     assert new_docker("__completeNoDesc", "model", "pul", check=0).stdout.splitlines()[0].startswith("pull")
     assert new_docker("__complete", "mod", check=0).stdout.splitlines()[0].startswith("model\t")
+
+
+def test_apps_are_those_of_launch(loaded):
+    apps = [line.split()[0] for line in loaded.tug("launch").stdout.splitlines()[1:]]
+    assert complete(loaded.tug, "launch", "")[0] == apps
+    assert complete(loaded.tug, "launch", "claude", "--", "") == ([], 4)
 
 
 def test_docker_20_10_calls_the_plugin_itself(loaded):

@@ -147,6 +147,18 @@ def test_the_runtime_flag_of_the_context_wins_over_the_setting(d):
     assert (p["n_ctx"], p["total_slots"]) == (1024, 2)
 
 
+def test_who_says_the_context(make_daemon):
+    d = make_daemon("--context-size", "2048").package(MODEL)
+    assert d.chat(MODEL, "Hi", max_tokens=1).status == 200
+    assert props(d)["n_ctx"] == 2048, "the daemon's over the artifact's"
+    configure(d, context_size=1024)
+    assert d.chat(MODEL, "Hi", max_tokens=1).status == 200
+    assert props(d)["n_ctx"] == 1024, "the model's own over the daemon's"
+    configure(d, context_size=None)
+    assert d.chat(MODEL, "Hi", max_tokens=1).status == 200
+    assert props(d)["n_ctx"] == 2048
+
+
 def test_raw_flags_are_shell_words(d):
     assert configure(d, raw_runtime_flags="--temp '0.1'  --top-k \"5\"").status == 202
     assert config(d)["runtime-flags"] == ["--temp", "0.1", "--top-k", "5"]

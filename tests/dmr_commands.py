@@ -20,6 +20,17 @@ COMMANDS = {
     "context rm": ("", ""),
     "context inspect": ("", ""),
     "df": ("", ""),
+    "gateway": ("", "-c --config --host -p --port -v --verbose"),
+    "launch": ("[APP] [-- ARG", "--config --detach --dry-run --image --model --port"),
+    "install-runner": ("", "--backend --debug --do-not-track --gpu --host --llama-server-version --port --proxy-cert --tls --tls-port "
+                       "--tls-cert --tls-key"),
+    "start-runner": ("", "--backend --debug --do-not-track --gpu --host --port --proxy-cert --tls --tls-port --tls-cert --tls-key"),
+    "restart-runner": ("", "--debug --do-not-track --gpu --host --port --proxy-cert"),
+    "reinstall-runner": ("", "--backend --debug --do-not-track --gpu --host --llama-server-version --port --proxy-cert --tls "
+                         "--tls-port --tls-cert --tls-key"),
+    "stop-runner": ("", "--models"),
+    "uninstall-runner": ("", "--models --images --backend"),
+    "skills": ("", "--claude --codex --opencode --dest -f --force"),
     "inspect": ("MODEL", "--openai -r --remote"),
     "list": ("[MODEL]", "--json --openai -q --quiet --openaiurl"),
     "logs": ("", "-f --follow --no-engines"),
@@ -69,6 +80,14 @@ def test_command(command):
     row = next(line for line in page.splitlines() if line.startswith(f"| `{command.split()[0]}` |"))
     unexplained = {flag for flag in missing if not re.search(re.escape(flag) + r"\b", row)}
     assert not unexplained, f"tug {command} lacks {unexplained}, and docs/commands.md does not say why"
+
+
+def test_all_are_listed():
+    """Under docker the list is by name, as the original's. Compose alone calls `compose`; `gateway` only says what to use."""
+    done = subprocess.run([BUILD / "docker-model", "--help"], capture_output=True, text=True, timeout=20)
+    names = re.findall(r"^  ([a-z-]+)  ", done.stdout, re.M)
+    hidden = {"compose", "gateway"}
+    assert names == sorted(names) and {c for c in COMMANDS if " " not in c} - hidden <= set(names) and not hidden & set(names)
 
 
 def test_aliases():

@@ -30,6 +30,7 @@ class Peer:
                 status, value = value if isinstance(value, tuple) else (200, value)
                 data = value if isinstance(value, str) else json.dumps(value)
                 self.send_response(status)
+                self.send_header("Content-Type", "text/plain" if isinstance(value, str) else "application/json")
                 self.send_header("Content-Length", str(len(data.encode())))
                 self.end_headers()
                 self.wfile.write(data.encode())

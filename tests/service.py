@@ -150,8 +150,10 @@ def test_an_upgrade_loses_nothing_and_a_download_goes_on(machine, packages):  # 
     m = machine
     install(m, packages[0])
     give_model(m)
+    conf = m.path("/etc/tug/tug.conf")
+    conf.write_text(conf.read_text() + "# of the administrator\n")
     settings = m.path("/etc/default/tug")
-    settings.write_text(settings.read_text() + "TUG_KEEP_ALIVE=17m\n")
+    settings.write_text("TUG_KEEP_ALIVE=17m\n")
     r = m.in_its_network(lambda: Registry(m.folder / "registry"))
     try:
         m.run("tug", "tag", "ai/smollm2", f"{r.host}/demo/smollm2:v1")
@@ -173,7 +175,7 @@ def test_an_upgrade_loses_nothing_and_a_download_goes_on(machine, packages):  # 
         assert p.blob_bytes - before < SIZE - SIZE // 2 + 16_000_000
     finally:
         r.stop()
-    assert "TUG_KEEP_ALIVE=17m" in settings.read_text()
+    assert "TUG_KEEP_ALIVE=17m" in settings.read_text() and conf.read_text().endswith("# of the administrator\n")
     assert f"{p.host}/demo/smollm2" in ask(m, "/models")
     m.run("sed", "-i", "/TUG_HOME/d", "/etc/default/tug")
     m.run("systemctl", "restart", "tug.service")
@@ -200,3 +202,28 @@ def test_a_daemon_that_cannot_start_says_why_and_stops_trying(machine, packages)
     assert m.run("systemctl", "start", "tug.service", check=False).returncode != 0
     wait_for("the end of trying", lambda: m.state("tug.service") == "failed", 60)
     assert "TUG_KEEP_ALIVE" in m.journal("tug.service")
+
+
+def test_a_user_runs_one_of_his_own(machine, packages):  # noqa: F811
+    """The user's units, by a systemd of the user, and the runner commands that find it."""
+    m = machine
+    install(m, packages[0])
+    m.run("systemctl", "disable", "--now", "tug.socket")
+    m.run("useradd", "--create-home", "--uid", "1000", "anna")
+    m.run("install", "-d", "-o", "1000", "-g", "1000", "-m", "700", "/run/user/1000")
+    where = "XDG_RUNTIME_DIR=/run/user/1000"
+    manager = ["systemd-run", "--uid=1000", "-p", "Delegate=yes", "-E", where, "-E", "HOME=/home/anna"]
+    m.run(*manager, "--unit=anna", "/lib/systemd/systemd", "--user")
+    wait_for("anna's systemd", lambda: m.path("/run/user/1000/systemd/private").exists())
+    anna = ["setpriv", "--reuid=1000", "--regid=1000", "--clear-groups", "env", where, "HOME=/home/anna"]
+    out = m.run(*anna, "tug", "install-runner", "--port", "12600").stdout
+    assert out == "Model Runner tug.socket runs at http://127.0.0.1:12600\n"
+    assert "version" in m.run("curl", "-sS", "http://127.0.0.1:12600/version").stdout
+    show = m.run(*anna, "systemctl", "--user", "show", "-p", "StatusText", "-p", "MainPID", "tug.service").stdout
+    assert "Listening on http://localhost:12600" in show
+    pid = re.search(r"MainPID=(\d+)", show)[1]
+    assert m.run("stat", "-c", "%u", f"/proc/{pid}").stdout.strip() == "1000"
+    assert m.path("/home/anna/.local/share/tug/models").exists()  # where tug without systemd has them
+    m.run(*anna, "tug", "uninstall-runner")
+    assert m.run("curl", "-sS", "http://127.0.0.1:12600/version", check=False).returncode != 0
+    assert not m.run("find", "/home/anna/.config", "-name", "runner.conf").stdout

@@ -23,6 +23,7 @@ struct backends;
 struct distribution;
 struct http_pools;
 struct log_ring;
+struct recorder;
 struct store;
 
 struct api {
@@ -30,6 +31,7 @@ struct api {
     struct backends *backends;
     struct distribution *distribution;
     struct http_pools *upstreams;     /* connections to engines, kept from one request to the next */
+    struct recorder *recorder;        /* api/recorder.h: GET /engines/requests; NULL: nothing is recorded */
     struct log_ring *logs;            /* api/log_ring.h: GET /logs; NULL: there are none */
     const char *engine_log_dir;       /* engines' stderr files, as backends_options.log_dir; NULL: none */
     const char *version;              /* "1.1.0" */

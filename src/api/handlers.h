@@ -11,11 +11,13 @@
 
 #include <jansson.h>
 
-http_handler openai_chat, openai_completions, openai_embeddings;
+http_handler openai_chat, openai_completions, openai_embeddings, openai_rerank, openai_score, openai_tokenize,
+    openai_detokenize, openai_template;
 http_handler openai_models_list, openai_models_of, openai_models_one;
 http_handler models_list, models_create, models_load, models_inspect, models_remove, models_purge, models_prune;
 http_handler models_tag, models_push, models_export, models_repackage;
-http_handler engines_ps, engines_df, engines_status, engines_unload, engines_configure, engines_configured;
+http_handler engines_ps, engines_df, engines_status, engines_unload, engines_configure, engines_configured,
+    engines_requests;
 http_handler service_root, service_version, service_metrics, logs_get;
 
 extern const struct http_sink models_load_sink;

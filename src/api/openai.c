@@ -5,12 +5,14 @@
  */
 #include "openai/openai.h"
 #include "api/handlers.h"
+#include "api/recorder.h"
 #include "backends/backends.h"
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "http/client/http_client.h"
+#include "platform/clock.h"
 #include "json/json_read.h"
 
 #include <string.h>
@@ -20,6 +22,8 @@ struct relay {
     const char *as; /* how the request named the model */
     struct backend_use use;
     bool in_use;
+    struct record *record;  /* NULL: it has been ended */
+    int status;             /* of the answer, once there is one */
     struct http_pool *pool; /* the call's */
     struct http_call *call;
     struct http_request *req;
@@ -69,6 +73,22 @@ static bool relay_use(struct relay *r, const char *id, enum backend_mode mode, s
 
 /* ---- the way back -------------------------------------------------------------------------------- */
 
+/* What is known now is what the recorder shows. `why` NULL: no error. */
+static void relay_record(struct relay *r, int status, const char *why)
+{
+    if (r->record == NULL)
+        return;
+    log_info("answered", "id=%s model=%s path=%s status=%d ms=%lld bytes=%llu", r->req->id, r->as, r->req->path, status,
+             (long long)((clock_now_ns() - r->req->start_ns) / CLOCK_MS),
+             (unsigned long long)r->record->response_bytes);
+    record_end(r->api->recorder, &r->record, status, why);
+}
+
+static void relay_record_error(struct relay *r, const struct err *err)
+{
+    relay_record(r, err_http_status(err->code), err->text);
+}
+
 static void relay_close(void *ctx)
 {
     struct relay *r = ctx;
@@ -77,6 +97,13 @@ static void relay_close(void *ctx)
     if (r->in_use)
         backends_release(r->api->backends, &r->use);
     r->in_use = false;
+}
+
+static void relay_stream_close(void *ctx)
+{
+    struct relay *r = ctx;
+    relay_record(r, r->status, r->event != NULL ? "the engine broke off its answer" : NULL);
+    relay_close(r);
 }
 
 /* A broken exchange: the engine's own last words, if it has died, instead of what the socket says. */
@@ -104,8 +131,12 @@ static ssize_t relay_read(void *ctx, char *dst, size_t max)
     struct err err = ERR_INIT;
     if (r->event == NULL) {
         ssize_t n = http_call_read(r->call, dst, max, &err);
-        if (n > 0)
+        if (n > 0) {
             r->last = dst[n - 1];
+            record_answer(r->record, dst, (size_t)n);
+        }
+        if (n == 0)
+            relay_record(r, r->status, NULL); /* before the client sees the end */
         if (n >= 0 || err.code == ERR_CANCELLED)
             return n;
         relay_explain(r, &err);
@@ -126,6 +157,8 @@ static bool relay_whole(struct relay *r, int status, const char *type, struct er
     if (!http_call_read_all(r->call, &body, err))
         return false;
     relay_close(r);
+    record_answer(r->record, body.data, body.len);
+    relay_record(r, status, status >= 400 ? buf_str(&body) : NULL);
     http_reply(r->req, status, type, body.data, body.len);
     return true;
 }
@@ -136,12 +169,16 @@ static bool relay_answer(struct relay *r, struct err *err)
     const char *type = http_call_header(r->call, "Content-Type");
     const char *retry_after = http_call_header(r->call, "Retry-After");
     type = arena_strdup(&r->req->arena, type != NULL ? type : "application/json");
+    const char *warning = http_call_header(r->call, "X-Tug-Warning");
+    if (warning != NULL)
+        http_set_header(r->req, "X-Tug-Warning", warning);
     if (retry_after != NULL)
         http_set_header(r->req, "Retry-After", retry_after);
     if (!text_starts(type, "text/event-stream"))
         return relay_whole(r, status, type, err);
     http_set_header(r->req, "Cache-Control", "no-cache");
-    http_reply_stream(r->req, status, type, (struct http_stream){relay_read, relay_close, r});
+    r->status = status;
+    http_reply_stream(r->req, status, type, (struct http_stream){relay_read, relay_stream_close, r});
     return true;
 }
 
@@ -184,15 +221,20 @@ static void openai_relay(struct http_request *req, const char *path, enum backen
 {
     const struct api *api = req->app;
     const char *preload = http_header(req, "X-Preload-Only");
+    bool is_preload = preload != NULL && text_equal_nocase(preload, "true");
     struct err err = ERR_INIT;
     char id[DIGEST_TEXT];
     struct relay *r = arena_alloc(&req->arena, sizeof *r);
     *r = (struct relay){.api = api, .req = req};
-    if (!openai_choose(req, &r->as, id, &err) || !relay_use(r, id, mode, &err)) {
+    bool ok = openai_choose(req, &r->as, id, &err);
+    if (ok && !is_preload)
+        r->record = record_begin(api->recorder, req, id, r->as);
+    if (!ok || !relay_use(r, id, mode, &err)) {
+        relay_record_error(r, &err);
         http_reply_error(req, &err);
         return;
     }
-    if (preload != NULL && text_equal_nocase(preload, "true")) {
+    if (is_preload) {
         relay_close(r);
         http_reply(req, 200, NULL, NULL, 0);
         return;
@@ -202,9 +244,15 @@ static void openai_relay(struct http_request *req, const char *path, enum backen
     if (r->in_use)
         relay_explain(r, &err);
     relay_close(r);
+    relay_record_error(r, &err);
     http_reply_error(req, &err);
 }
 
 void openai_chat(struct http_request *req) { openai_relay(req, "/v1/chat/completions", BACKEND_COMPLETION); }
 void openai_completions(struct http_request *req) { openai_relay(req, "/v1/completions", BACKEND_COMPLETION); }
+void openai_rerank(struct http_request *req) { openai_relay(req, "/rerank", BACKEND_EMBEDDING); }
+void openai_score(struct http_request *req) { openai_relay(req, "/score", BACKEND_EMBEDDING); }
+void openai_tokenize(struct http_request *req) { openai_relay(req, "/tokenize", BACKEND_COMPLETION); }
+void openai_detokenize(struct http_request *req) { openai_relay(req, "/detokenize", BACKEND_COMPLETION); }
+void openai_template(struct http_request *req) { openai_relay(req, "/apply-template", BACKEND_COMPLETION); }
 void openai_embeddings(struct http_request *req) { openai_relay(req, "/v1/embeddings", BACKEND_EMBEDDING); }

@@ -11,8 +11,12 @@
 
 void service_root(struct http_request *req)
 {
-    static const char text[] = "Docker Model Runner is running"; /* clients of DMR look for these words */
-    http_reply(req, 200, "text/plain; charset=utf-8", text, sizeof text - 1);
+    /* Clients look for these words; those that come by Docker Desktop's name (Testcontainers), for Desktop's. */
+    const char *host = http_header(req, "Host");
+    const char *text = host != NULL && text_starts(host, "model-runner.docker.internal")
+                           ? "The service is running"
+                           : "Docker Model Runner is running";
+    http_reply(req, 200, "text/plain; charset=utf-8", text, strlen(text));
 }
 
 static void version_write(struct json_out *j, const void *data)

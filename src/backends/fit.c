@@ -98,14 +98,15 @@ static int64_t plan_settings(struct backends *b, const struct model *m, struct b
     return s.context;
 }
 
-/* The model's settings come first, then what its artifact says, then the daemon's default.
- * Who asks for a context gets it or an error; a default gives way to memory. An artifact's -1 asks for all that the
- * model was trained for, as far as memory goes. What an encoder needs follows from its inputs: the engine decides. */
+/* The model's settings come first, then the daemon's, if it was told one, then what the artifact says: most artifacts
+ * say what the model was trained for, which whoever runs the daemon may find too much. Who asks for a context gets it
+ * or an error; a default gives way to memory. An artifact's -1 asks for all that the model was trained for, as far as
+ * memory goes. What an encoder needs follows from its inputs: the engine decides. */
 static bool plan_context(struct backends *b, const struct model *m, struct backend_plan *plan, struct err *err)
 {
     int64_t asked = plan_settings(b, m, plan);
     if (asked == 0)
-        asked = m->config.context_size != 0 ? m->config.context_size : b->options.context_size;
+        asked = b->options.context_size > 0 ? b->options.context_size : m->config.context_size;
     int64_t context = asked > 0 ? asked : CONTEXT_DEFAULT;
     struct gguf_needs needs;
     if (!shards_needs(plan->model, (uint64_t)context, &needs, err))

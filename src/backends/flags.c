@@ -19,7 +19,7 @@ enum flag_use {
     RERANKING,
     KEYS, /* --cache-type-k and -v: one option of ours */
     VALUES,
-    THINKING, /* --reasoning-budget: a variable of the chat template */
+    THINKING, /* --reasoning-budget: a variable of the chat template, and a bound */
     ALWAYS,   /* it is so anyway */
     NOTHING,  /* no meaning here: `why` */
 };
@@ -69,7 +69,7 @@ static const struct flag_row flag_rows[] = {
     {"--predict --n-predict -n",                   "--predict",         PASS,      INT,    -1,    INT32_MAX, NULL,   "tokens of an answer at most, where a request does not say"},
     {"--ignore-eos",                               "--ignore-eos",      PASS,      SWITCH, 0,     0,         NULL,   "answers go on behind the model's end token"},
     {"--chat-template-kwargs",                     "--chat-template-kwargs", PASS, OBJECT, 0,     0,         NULL,   "variables of the chat template, where a request does not set them"},
-    {"--reasoning-budget",                         NULL,                THINKING,  INT,    -1,    INT32_MAX, NULL,   "0: the model does not reason; -1: as it likes"},
+    {"--reasoning-budget",                         NULL,                THINKING,  INT,    -1,    INT32_MAX, NULL,   "tokens of reasoning at most; 0: none; -1: as many as the model likes"},
     {"--embeddings --embedding",                   NULL,                EMBEDDING, SWITCH, 0,     0,         NULL,   "loaded for embeddings"},
     {"--reranking --rerank",                       NULL,                RERANKING, SWITCH, 0,     0,         NULL,   "loaded for reranking"},
 
@@ -199,6 +199,14 @@ static bool read_int(const struct reader *r, int64_t *ret, struct err *err)
     return true;
 }
 
+/* The template's own switch, and the bound for models that think whatever it says. */
+void flags_add_reasoning(struct runtime_flags *f, int64_t budget, struct arena *a)
+{
+    if (budget <= 0)
+        f->args[f->n_args++] = budget == 0 ? "--thinking=0" : "--thinking=1";
+    f->args[f->n_args++] = arena_printf(a, "--reasoning-budget=%lld", (long long)budget);
+}
+
 static bool take_int(struct reader *r, struct err *err)
 {
     int64_t n = 0;
@@ -207,10 +215,7 @@ static bool take_int(struct reader *r, struct err *err)
     if (r->row->use == CONTEXT) {
         r->out.context = n == 0 ? -1 : n;
     } else if (r->row->use == THINKING) {
-        if (n > 0)
-            reader_warn(r, "only 0 (no reasoning) and -1 (as the model likes) are known");
-        else
-            r->out.args[r->out.n_args++] = n == 0 ? "--thinking=0" : "--thinking=1";
+        flags_add_reasoning(&r->out, n, r->arena);
     } else if (r->row->use != COUNT || n > 0) {
         reader_pass(r, arena_printf(r->arena, "%lld", (long long)n));
     }
@@ -328,7 +333,7 @@ bool flags_read(const char *const *words, size_t n, struct arena *a, struct runt
     struct reader r = {.words = words, .n = n, .arena = a};
     if (!words_are_safe(words, n, err))
         return false;
-    r.out.args = arena_array(a, n + 3, sizeof *r.out.args);
+    r.out.args = arena_array(a, 2 * n + 3, sizeof *r.out.args);
     r.out.warnings = arena_array(a, n + 1, sizeof *r.out.warnings);
     while (r.at < n)
         if (!reader_flag(&r, err))

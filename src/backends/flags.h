@@ -30,6 +30,8 @@ struct runtime_flags {
 
 bool flags_split(const char *raw, struct arena *a, const char ***ret_words, size_t *ret_n, struct err *err);
 bool flags_read(const char *const *words, size_t n, struct arena *a, struct runtime_flags *ret, struct err *err);
+/* What a reasoning budget means to the engine; f->args has room for two more. */
+void flags_add_reasoning(struct runtime_flags *f, int64_t budget, struct arena *a);
 /* The table as rows of Markdown, for docs/runtime-flags.md. */
 void flags_write_docs(struct buf *out);
 

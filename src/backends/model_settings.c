@@ -248,44 +248,40 @@ static void settings_warn(struct model_settings *s, const char *text)
     s->flags.warnings[s->flags.n_warnings++] = text;
 }
 
+static bool settings_reasoning(const json_t *json, struct arena *a, struct model_settings *s, struct err *err)
+{
+    const json_t *llamacpp = NULL;
+    int64_t budget = INT64_MIN;
+    if (!json_get_object(json, "", "llamacpp", &llamacpp, err))
+        return false;
+    if (llamacpp != NULL && !json_get_int(llamacpp, "llamacpp", "reasoning-budget", -1, INT32_MAX, &budget, err))
+        return false;
+    if (budget != INT64_MIN)
+        flags_add_reasoning(&s->flags, budget, a);
+    return true;
+}
+
+/* The settings first, so that a runtime flag, which is the more particular one, wins: as in DMR. */
 static bool settings_flags(const json_t *json, struct arena *a, struct model_settings *s, struct err *err)
 {
     enum { MORE = 8 };
     const json_t *list = NULL;
     const char **words = NULL;
     size_t n = 0;
+    struct runtime_flags flags;
     if (!json_get_array(json, "", "runtime-flags", LIMIT_RUNTIME_FLAGS, &list, err) ||
-        !words_read(list, a, &words, &n, err) || !flags_read(words, n, a, &s->flags, err))
+        !words_read(list, a, &words, &n, err) || !flags_read(words, n, a, &flags, err))
         return false;
-    const char **args = arena_array(a, s->flags.n_args + MORE, sizeof *args);
-    const char **warnings = arena_array(a, s->flags.n_warnings + MORE, sizeof *warnings);
-    for (size_t i = 0; i < s->flags.n_args; i++)
-        args[i] = s->flags.args[i];
-    for (size_t i = 0; i < s->flags.n_warnings; i++)
-        warnings[i] = s->flags.warnings[i];
-    s->flags.args = args;
-    s->flags.warnings = warnings;
-    return true;
-}
-
-/* The setting first, so that a runtime flag, which is the more particular one, wins: as in DMR. */
-static bool settings_reasoning(const json_t *json, struct model_settings *s, struct err *err)
-{
-    const json_t *llamacpp = NULL;
-    int64_t budget = INT32_MAX;
-    if (!json_get_object(json, "", "llamacpp", &llamacpp, err))
+    s->flags = flags;
+    s->flags.n_args = 0;
+    s->flags.args = arena_array(a, flags.n_args + MORE, sizeof *flags.args);
+    s->flags.warnings = arena_array(a, flags.n_warnings + MORE, sizeof *flags.warnings);
+    if (!settings_reasoning(json, a, s, err))
         return false;
-    if (llamacpp == NULL)
-        return true;
-    if (!json_get_int(llamacpp, "llamacpp", "reasoning-budget", -1, INT32_MAX, &budget, err))
-        return false;
-    if (budget > 0)
-        settings_warn(s, "a reasoning budget has no effect here but as 0 (no reasoning) and -1 (as the model likes)");
-    if (budget > 0)
-        return true;
-    for (size_t i = s->flags.n_args++; i > 0; i--)
-        s->flags.args[i] = s->flags.args[i - 1];
-    s->flags.args[0] = budget == 0 ? "--thinking=0" : "--thinking=1";
+    for (size_t i = 0; i < flags.n_args; i++)
+        s->flags.args[s->flags.n_args++] = flags.args[i];
+    for (size_t i = 0; i < flags.n_warnings; i++)
+        s->flags.warnings[i] = flags.warnings[i];
     return true;
 }
 
@@ -311,7 +307,7 @@ bool model_settings_read(const json_t *json, struct arena *a, struct model_setti
     if (!settings_flags(json, a, &s, err) || !json_get_string(json, "", "mode", &s.mode, err) ||
         !json_get_int(json, "", "context-size", -1, CONTEXT_MAX, &s.context, err) ||
         !json_get_string(json, "", "keep_alive", &keep, err) ||
-        !json_get_object(json, "", "speculative", &speculative, err) || !settings_reasoning(json, &s, err))
+        !json_get_object(json, "", "speculative", &speculative, err))
         return false;
     if (speculative != NULL && !json_get_string(speculative, "speculative", "draft_model", &s.draft_model, err))
         return false;

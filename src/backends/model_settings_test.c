@@ -138,10 +138,10 @@ static void what_it_means(void **state)
         {"{\"mode\":\"completion\",\"runtime-flags\":[\"--embeddings\"]}", "completion", "", 0, 0, 0},
         {"{\"runtime-flags\":[\"--rerank\"]}", "reranking", "", 0, 0, 1},
         {"{\"llamacpp\":{\"reasoning-budget\":0},\"runtime-flags\":[\"--temp\",\"1\"]}", "completion",
-         "--thinking=0 --temp=1", 0, 0, 0},
+         "--thinking=0 --reasoning-budget=0 --temp=1", 0, 0, 0},
         {"{\"llamacpp\":{\"reasoning-budget\":0},\"runtime-flags\":[\"--reasoning-budget\",\"-1\"]}", "completion",
-         "--thinking=0 --thinking=1", 0, 0, 0},
-        {"{\"llamacpp\":{\"reasoning-budget\":9}}", "completion", "", 0, 0, 1},
+         "--thinking=0 --reasoning-budget=0 --thinking=1 --reasoning-budget=-1", 0, 0, 0},
+        {"{\"llamacpp\":{\"reasoning-budget\":9}}", "completion", "--reasoning-budget=9", 0, 0, 0},
         {"{\"speculative\":{\"draft_model\":\"d\"},\"vllm\":{}}", "completion", "", 0, 0, 2},
     };
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {

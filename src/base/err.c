@@ -34,6 +34,7 @@ bool err_set(struct err *err, enum err_code code, const char *fmt, ...)
     va_start(ap, fmt);
     err->code = code;
     err->param[0] = '\0';
+    err->retry_after_s = 0;
     err_format(err->text, fmt, ap);
     va_end(ap);
     return false;

@@ -50,6 +50,7 @@ struct err {
     enum err_code code;
     char text[ERR_TEXT_MAX];   /* cut at the end with "..." when too long */
     char param[ERR_PARAM_MAX]; /* the request field at fault, "" if none */
+    int retry_after_s;         /* BUSY, UNAVAILABLE: when to try again; 0: nobody knows. err_set clears it */
 };
 
 #define ERR_INIT ((struct err){0})

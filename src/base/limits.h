@@ -31,6 +31,7 @@
     X(STOP_STRINGS,         16,                        "entries of `stop`")                                        \
     X(STOP_BYTES,           256,                       "one entry of `stop`")                                      \
     X(CHOICES,              16,                        "`n`, the choices of one request")                          \
+    X(CACHE_KEY_BYTES,      1024,                      "`prompt_cache_key`")                                        \
     X(LOGIT_BIAS,           4096,                      "entries of `logit_bias`")                                  \
     X(TOP_LOGPROBS,         20,                        "`top_logprobs`")                                           \
     X(MESSAGES,             16384,                     "entries of `messages`")                                    \
@@ -45,6 +46,10 @@
     X(SETTINGS_BYTES,       256 * 1024,                "the settings of one model")                                \
     X(RUNTIME_FLAGS,        256,                       "words of a model's runtime flags")                         \
     X(PRELOADS,             64,                        "models being loaded because they were configured")          \
+    X(RECORDS,              1024,                      "requests kept in memory for GET /engines/requests")        \
+    X(RECORDS_MODEL,        10,                        "of them shown for one model")                              \
+    X(RECORDER_BYTES,       16 * 1024 * 1024,          "memory of all of them")                                    \
+    X(RECORD_BODY_BYTES,    128 * 1024,                "what is kept of a request's or answer's body")             \
     X(LOG_LINE_BYTES,       8192,                      "one log line; longer ones are cut")                        \
     X(TOOLS,                512,                       "entries of `tools`")                                       \
     X(TOOLS_BYTES,          1024 * 1024,               "`tools` as JSON")                                          \

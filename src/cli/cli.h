@@ -52,8 +52,6 @@ void help_usage(const struct command *c, char *dst, size_t size);
  */
 bool cli_locate(struct cli *cli, struct err *err);
 bool cli_reachable(struct cli *cli);
-/* cli/host_base.c: "http://127.0.0.1:12434" for other programs of this machine, once the daemon was found. */
-bool cli_host_base(const struct cli *cli, char *dst, size_t size, struct err *err);
 /* Located, and started where `need` says so: done before a command's run(), unless it needs DAEMON_NONE. */
 bool cli_ready(struct cli *cli, enum daemon_need need, struct err *err);
 
@@ -85,6 +83,12 @@ bool cli_endpoint(struct cli *cli, struct cli_endpoint *ret, struct err *err);
 
 /* ---- cli/daemon_start.c ---- */
 bool cli_start_daemon(struct cli *cli, struct err *err);
+/* With more flags of `tug serve`, at most 16 words, NULL-terminated; one for this home, whoever else answers. */
+bool cli_start_daemon_with(struct cli *cli, const char *const *flags, struct err *err);
+/* The daemon of a home, by the pid in its lock file; 0: none runs. */
+bool cli_daemon_pid(const char *home, int64_t *ret_pid, struct err *err);
+/* Asks it to stop and waits until it has ended; *ret_pid is 0 when there was none. */
+bool cli_stop_daemon(const char *home, int64_t *ret_pid, struct err *err);
 
 /* ---- cli/interrupt.c: Ctrl-C, and the end of the docker command around us, as an event ---- */
 /* The end of the Docker CLI ends us too (exit 130), from now on; nothing happens when none has started us. */

@@ -83,6 +83,7 @@ struct command {
                                          is an argument of ours, or an error when run is NULL */
     bool rest;           /* words after `--` are uncounted and in args->rest; else they are arguments like others */
     const char *choices; /* of the first argument: "bash|zsh|fish"; only these are taken */
+    const char *offers;  /* the same for completion only: other words are taken too */
     const char *differs; /* from Docker Model Runner's command of this name, and why: docs/commands.md; NULL: nothing */
     bool own;            /* Docker Model Runner has no such command */
 };

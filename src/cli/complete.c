@@ -154,8 +154,9 @@ static void complete_kind(struct complete *c, const char *word, size_t len)
 static void complete_argument(struct complete *c, const struct command *command, int n)
 {
     const char *at = command->args, *last = at;
-    if (command->choices != NULL && n == 0) {
-        complete_choices(c, command->choices);
+    const char *words = command->choices != NULL ? command->choices : command->offers;
+    if (words != NULL && n == 0) {
+        complete_choices(c, words);
         return;
     }
     if (command->max_args >= 0 && n >= command->max_args)

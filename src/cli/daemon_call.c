@@ -4,6 +4,7 @@
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "base/text.h"
+#include "platform/clock.h"
 #include "platform/process.h"
 #include "json/json_read.h"
 
@@ -11,6 +12,10 @@
 #include <string.h>
 
 enum { PATH_MAX_BYTES = 2048 };
+#define CALL_CONNECT_NS (15 * CLOCK_SECOND)
+#define CALL_ANSWER_NS                                                                                                 \
+    (45 * CLOCK_SECOND) /* a question, which a daemon answers at once, if need be from a registry                      \
+                         */
 
 bool cli_path(char *dst, size_t size, const char *before, const char *name, const char *after)
 {
@@ -67,7 +72,7 @@ static bool call_is_foreign(const struct http_call *call)
     const char *server = http_call_header(call, "server"), *type = http_call_header(call, "content-type");
     if (server != NULL && text_starts(server, "tug/"))
         return false;
-    return type == NULL || (!text_starts(type, "application/json") && !text_starts(type, "text/plain"));
+    return type != NULL && !text_starts(type, "application/json") && !text_starts(type, "text/plain");
 }
 
 static bool call_foreign(const struct cli *cli, const struct http_call *call, struct err *err)
@@ -192,7 +197,7 @@ bool cli_open(struct cli *cli, const char *method, const char *path, const char 
                                   .body = body != NULL ? buf_str(body) : NULL,
                                   .body_len = body != NULL ? body->len : 0,
                                   .cancel_fd = cli->interrupt_fd,
-                                  .connect_timeout_ns = cli->patience_ns,
+                                  .connect_timeout_ns = cli->patience_ns < CALL_CONNECT_NS ? cli->patience_ns : 0,
                                   .stall_timeout_ns = cli->patience_ns,
                                   .user_agent = "docker-model-cli/v" TUG_VERSION " tug"};
     return cli_open_spec(cli, &spec, ret_call, err);
@@ -202,7 +207,12 @@ bool cli_json(struct cli *cli, const char *method, const char *path, const struc
               struct err *err)
 {
     struct http_call *call = NULL;
-    if (!cli_open(cli, method, path, NULL, body, &call, err))
+    int64_t patience = cli->patience_ns;
+    if (patience == 0 && strcmp(method, "GET") == 0)
+        cli->patience_ns = CALL_ANSWER_NS;
+    bool opened = cli_open(cli, method, path, NULL, body, &call, err);
+    cli->patience_ns = patience;
+    if (!opened)
         return false;
     _cleanup_(buf_done) struct buf answer = BUF_INIT(LIMIT_INDEX_JSON_BYTES);
     json_t *root = NULL;

@@ -13,9 +13,10 @@
 #include "platform/process.h"
 #include "platform/socket.h"
 
+#include <signal.h>
 #include <string.h>
 
-enum { START_TIMEOUT_S = 20, START_LOG_TAIL = 600 };
+enum { START_TIMEOUT_S = 20, START_LOG_TAIL = 600, START_FLAGS_MAX = 16 };
 
 static bool start_failed(const char *log, struct err *err)
 {
@@ -26,7 +27,7 @@ static bool start_failed(const char *log, struct err *err)
     return err_set(err, ERR_UNAVAILABLE, "the daemon did not start; the end of %s:\n%s", log, tail);
 }
 
-static bool start_spawn(struct cli *cli, struct err *err)
+static bool start_spawn(struct cli *cli, const char *const *flags, struct err *err)
 {
     _cleanup_free_ char *dir = file_program_dir();
     char program[4096], log[4096], logs[4096];
@@ -38,7 +39,9 @@ static bool start_spawn(struct cli *cli, struct err *err)
     if (!file_mkdirs(logs, 0700, err) || !file_remove(log, err) || !file_open(log, FILE_APPEND, &log_fd, err) ||
         !socket_pair(pair, err))
         return false;
-    const char *argv[] = {program, "serve", "--home", cli->home, "--ready-fd", "3", NULL};
+    const char *argv[START_FLAGS_MAX + 7] = {program, "serve", "--home", cli->home, "--ready-fd", "3"};
+    for (size_t i = 0; flags != NULL && flags[i] != NULL && i < START_FLAGS_MAX; i++)
+        argv[6 + i] = flags[i];
     struct process_spec spec = {.argv = argv,
                                 .stdin_fd = -1,
                                 .stdout_fd = log_fd,
@@ -62,19 +65,62 @@ static bool start_spawn(struct cli *cli, struct err *err)
     return ok;
 }
 
-bool cli_start_daemon(struct cli *cli, struct err *err)
+bool cli_start_daemon_with(struct cli *cli, const char *const *flags, struct err *err)
 {
     char lock_path[4096];
     _cleanup_(file_close) int lock = -1;
+    int64_t pid = 0;
     text_format(lock_path, sizeof lock_path, "%s/start.lock", cli->home);
     if (!file_mkdirs(cli->home, 0700, err) || !file_open(lock_path, FILE_READ_WRITE, &lock, err) ||
         !file_lock(lock, lock_path, err))
         return err_while(err, "starting the daemon");
-    if (!cli_locate(cli, err))
+    if (!cli_locate(cli, err) || !cli_daemon_pid(cli->home, &pid, err))
         return false;
-    if (cli_reachable(cli)) /* another one was quicker */
+    if (flags == NULL ? cli_reachable(cli) : pid != 0) /* another one was quicker */
         return true;
-    if (!start_spawn(cli, err))
+    if (!start_spawn(cli, flags, err))
         return false;
     return cli_locate(cli, err);
+}
+
+bool cli_start_daemon(struct cli *cli, struct err *err) { return cli_start_daemon_with(cli, NULL, err); }
+
+bool cli_daemon_pid(const char *home, int64_t *ret_pid, struct err *err)
+{
+    char path[4096], word[32] = "";
+    _cleanup_(buf_done) struct buf text = BUF_INIT(4096);
+    _cleanup_(file_close) int fd = -1;
+    int64_t pid = 0;
+    text_format(path, sizeof path, "%s/daemon.lock", home);
+    if (file_open(path, FILE_READ, &fd, NULL) && !file_try_lock(fd, path, NULL)) {
+        if (!file_read_all(path, text.max, &text, err))
+            return false;
+        text_format(word, sizeof word, "%.*s", (int)strcspn(buf_str(&text), " \n"), buf_str(&text));
+        if (!text_to_i64(word, &pid) || pid <= 1)
+            return err_set(err, ERR_INTERNAL, "%s is held but names no process", path);
+    }
+    *ret_pid = pid;
+    return true;
+}
+
+bool cli_stop_daemon(const char *home, int64_t *ret_pid, struct err *err)
+{
+    struct process daemon = {.pidfd = -1};
+    int64_t pid;
+    if (!cli_daemon_pid(home, &pid, err))
+        return false;
+    if (pid != 0 && !process_open((pid_t)pid, &daemon, err))
+        return err_while(err, "stopping the daemon of %s", home);
+    if (pid != 0) {
+        int status = 0;
+        bool ok = process_signal(&daemon, SIGTERM);
+        if (ok)
+            process_wait(&daemon, CLOCK_FOREVER, &status); /* not our child: only that it ended is told */
+        process_done(&daemon);
+        if (!ok)
+            return err_set(err, ERR_FORBIDDEN, "process %lld, the daemon of %s, is not yours to stop", (long long)pid,
+                           home);
+    }
+    *ret_pid = pid;
+    return true;
 }

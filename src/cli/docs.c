@@ -10,20 +10,31 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Within a table a bar would end the cell, in code too. */
+static void docs_cell(const char *text)
+{
+    for (; *text != '\0'; text++) {
+        if (*text == '|')
+            putchar('\\');
+        putchar(*text);
+    }
+}
+
 static void docs_flags(const struct command *c)
 {
     printf("\n| flag | value | default | |\n| --- | --- | --- | --- |\n");
     for (const struct flag *f = c->flags; f->name != NULL; f++) {
         if (f->hidden)
             continue;
+        const char *code = f->choices != NULL ? "`" : "";
         printf("| `");
         if (f->letter != 0)
             printf("-%c`, `", f->letter);
-        printf("--%s` | %s%s%s | %s | %s |\n", f->name, f->choices != NULL ? "`" : "",
-               f->choices != NULL ? f->choices
-               : f->arg != NULL   ? f->arg
-                                  : "",
-               f->choices != NULL ? "`" : "", f->value != NULL ? f->value : "", f->help);
+        printf("--%s` | %s", f->name, code);
+        docs_cell(f->choices != NULL ? f->choices : f->arg != NULL ? f->arg : "");
+        printf("%s | %s | ", code, f->value != NULL ? f->value : "");
+        docs_cell(f->help);
+        printf(" |\n");
     }
 }
 
@@ -65,15 +76,6 @@ static int docs_order(const void *a, const void *b)
     return strcmp((*(const struct command *const *)a)->name, (*(const struct command *const *)b)->name);
 }
 
-static void docs_cell(const char *text)
-{
-    for (; *text != '\0'; text++) {
-        if (*text == '|')
-            putchar('\\');
-        putchar(*text);
-    }
-}
-
 /* docs/commands.md: each command of Docker Model Runner, and what is not as there. */
 static int docs_differences(void)
 {
@@ -91,8 +93,16 @@ static int docs_differences(void)
     for (size_t i = 0; i < n; i++) {
         if (list[i]->own)
             continue;
+        const char *differs = list[i]->differs == NULL ? "" : list[i]->differs;
+        size_t first = 0;
+        while (first < i &&
+               (differs[0] == '\0' || list[first]->differs == NULL || strcmp(list[first]->differs, differs) != 0))
+            first++;
         printf("| `%s` | ", list[i]->name);
-        docs_cell(list[i]->differs == NULL ? "" : list[i]->differs);
+        if (first < i)
+            printf("As `%s`.", list[first]->name);
+        else
+            docs_cell(differs);
         printf(" |\n");
     }
     printf(
@@ -140,12 +150,37 @@ static int docs_errors(void)
 
 static int docs_settings(void)
 {
-    printf("# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
-           "A flag of `tug serve` wins over its variable. Of two variables of one flag the lower one wins.\n\n"
-           "| variable | flag | default | |\n| --- | --- | --- | --- |\n");
-    for (const struct setting *s = settings_table; s->variable != NULL; s++)
-        printf("| `%s` | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
-               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", s->value, s->help);
+    printf(
+        "# Settings of the daemon\n\n<!-- made by `make docs` from src/daemon/settings.c; do not edit -->\n\n"
+        "A flag of `tug serve` wins over its variable, that over its key in `TUG_HOME/tug.conf`, that over the key in\n"
+        "`" SETTINGS_SYSTEM_FILE
+        "`. Of two variables of one flag the lower one wins. `tug config` shows what is set and where.\n\n"
+        "| variable | flag | key in a file | default | |\n| --- | --- | --- | --- | --- |\n");
+    for (const struct setting *s = settings_table; s->variable != NULL; s++) {
+        char key[SETTING_KEY_MAX];
+        setting_key(s, key);
+        bool in_file = strcmp(key, "home") != 0;
+        printf("| `%s` | %s%s%s | %s%s%s | %s | %s |\n", s->variable, s->flag != NULL ? "`--" : "",
+               s->flag != NULL ? s->flag : "", s->flag != NULL ? "`" : "", in_file ? "`" : "", in_file ? key : "",
+               in_file ? "`" : "", s->value, s->help);
+    }
+    return 0;
+}
+
+static int docs_runtime_flags(void)
+{
+    struct buf out = BUF_INIT(LIMIT_ERROR_BODY_BYTES);
+    daemon_write_flags(&out);
+    printf("# Runtime flags of models\n\n<!-- made by `make docs` from src/backends/flags.c; do not edit -->\n\n"
+           "Behind `--` of `tug configure`, as `runtime_flags` of a compose.yaml, as `runtime-flags` of\n"
+           "`POST /engines/_configure`: the flags of llama-server that Docker Model Runner allows. They are translated "
+           "to\n"
+           "settings of Tug's engine; one that has no meaning here is taken, kept and named in a warning. Any other "
+           "flag is\n"
+           "refused by name. No word may hold `/` or `\\`: settings cannot name files of the machine.\n\n"
+           "| flag | values | |\n| --- | --- | --- |\n%s",
+           buf_str(&out));
+    buf_done(&out);
     return 0;
 }
 
@@ -154,13 +189,19 @@ int cli_docs(int argc, char **argv)
     static const struct {
         const char *name;
         int (*print)(void);
-    } pages[] = {{"cli", docs_cli},       {"commands", docs_differences}, {"map", docs_map},
-                 {"limits", docs_limits}, {"errors", docs_errors},        {"settings", docs_settings}};
+    } pages[] = {{"cli", docs_cli},
+                 {"commands", docs_differences},
+                 {"map", docs_map},
+                 {"limits", docs_limits},
+                 {"errors", docs_errors},
+                 {"settings", docs_settings},
+                 {"runtime-flags", docs_runtime_flags}};
     if (argc == 2 && strcmp(argv[0], "man") == 0)
         return cli_docs_man(argv[1]);
     for (size_t i = 0; argc == 1 && i < sizeof pages / sizeof pages[0]; i++)
         if (strcmp(argv[0], pages[i].name) == 0)
             return pages[i].print();
-    fprintf(stderr, "usage: tug __docs cli|commands|map|limits|errors|settings, or: tug __docs man DIR\n");
+    fprintf(stderr,
+            "usage: tug __docs cli|commands|map|limits|errors|settings|runtime-flags, or: tug __docs man DIR\n");
     return 1;
 }

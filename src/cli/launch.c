@@ -113,10 +113,11 @@ static void launch_word(struct launch *l, const char *word)
 }
 
 /* A container's localhost is its own: it reaches this machine by a name that docker is told. */
-static void launch_container_base(struct launch *l)
+static void launch_container_base(struct launch *l, const char *containers)
 {
     struct http_url url;
-    if (http_url_parse(l->base, &url, NULL) && (socket_is_loopback(url.host) || strcmp(url.host, "0.0.0.0") == 0))
+    l->base = containers;
+    if (http_url_parse(containers, &url, NULL) && socket_is_loopback(url.host))
         l->base = arena_printf(&l->arena, "%s://host.docker.internal:%u", url.scheme, url.port);
 }
 
@@ -152,7 +153,7 @@ static void launch_program(struct launch *l)
     }
 }
 
-static bool launch_plan(struct launch *l, struct err *err)
+static bool launch_plan(struct launch *l, const struct cli_endpoint *endpoint, struct err *err)
 {
     if (l->app->image == NULL && (command_flag(l->args, "port")->set || command_flag(l->args, "image")->set))
         return err_set(err, ERR_INVALID, "--port and --image are for apps that run in a container, which %s does not",
@@ -160,7 +161,7 @@ static bool launch_plan(struct launch *l, struct err *err)
     if (l->args->n_rest > LAUNCH_WORDS_MAX / 2)
         return err_set(err, ERR_INVALID, "more than %d words after --", LAUNCH_WORDS_MAX / 2);
     if (l->app->image != NULL)
-        launch_container_base(l);
+        launch_container_base(l, endpoint->containers);
     launch_env(l);
     return true;
 }
@@ -214,6 +215,14 @@ static bool launch_start(const struct launch *l, struct err *err)
     return process_replace(l->words, l->env, err) || launch_not_there(l, err);
 }
 
+static bool launch_endpoint(struct cli *cli, struct cli_endpoint *ret, struct err *err)
+{
+    if (cli->named && cli->socket[0] != '\0')
+        return err_set(err, ERR_INVALID,
+                       "MODEL_RUNNER_HOST names the socket %s, and other programs need http://HOST:PORT", cli->socket);
+    return cli_endpoint(cli, ret, err);
+}
+
 static bool launch_go(struct launch *l, struct err *err)
 {
     launch_command(l);
@@ -226,7 +235,7 @@ static bool launch_go(struct launch *l, struct err *err)
 static bool launch_run(struct command_args *args, int *ret_exit, struct err *err)
 {
     (void)ret_exit;
-    char base[600];
+    struct cli_endpoint endpoint;
     if (args->argc == 0) {
         launch_list();
         return true;
@@ -236,12 +245,11 @@ static bool launch_run(struct command_args *args, int *ret_exit, struct err *err
         return err_set(err, ERR_INVALID, "unsupported app \"%s\"; '%s' without an app lists those that are supported",
                        args->argv[0], args->name);
     bool look = command_flag(args, "config")->b || command_flag(args, "dry-run")->b;
-    if (!cli_ready(args->cli, look ? DAEMON_RUNNING : DAEMON_START, err) ||
-        !cli_host_base(args->cli, base, sizeof base, err))
+    if (!cli_ready(args->cli, look ? DAEMON_RUNNING : DAEMON_START, err) || !launch_endpoint(args->cli, &endpoint, err))
         return false;
-    l.base = base;
+    l.base = endpoint.host;
     l.arena = ARENA_INIT;
-    bool ok = launch_plan(&l, err);
+    bool ok = launch_plan(&l, &endpoint, err);
     if (ok && command_flag(args, "config")->b)
         for (size_t i = 0; i < l.n_env; i++)
             puts(l.env[i]);
@@ -271,6 +279,7 @@ const struct command command_launch = {
     .args = "[APP] [-- ARG...]",
     .min_args = 0,
     .max_args = 1,
+    .offers = "anythingllm|claude|codex|openclaw|opencode|openwebui",
     .summary = "Start an app that uses the models here",
     .about =
         "Without APP: the apps that are known. The app gets the daemon's address and a key in its environment; what\n"

@@ -68,5 +68,6 @@ const struct command command_rm = {
     .group = "Manage models",
     .daemon = DAEMON_START,
     .failure = "Failed to remove model",
+    .differs = "All names are tried, and each failure is said. A model that is answering is not removed.",
     .run = rm_run,
 };

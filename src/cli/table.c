@@ -29,6 +29,13 @@
     X(skills) \
     X(gateway) \
     X(serve) \
+    X(config) \
+    X(install_runner) \
+    X(start_runner) \
+    X(stop_runner) \
+    X(restart_runner) \
+    X(reinstall_runner) \
+    X(uninstall_runner) \
     X(status) \
     X(version) \
     X(context) \

@@ -14,6 +14,7 @@
 
 #include "api/api.h"
 #include "api/log_ring.h"
+#include "api/recorder.h"
 #include "backends/backends.h"
 #include "base/check.h"
 #include "base/cleanup.h"
@@ -54,6 +55,7 @@ struct daemon {
     struct http_server *server;
     struct http_pools *upstreams;
     struct daemon_bridge bridge;
+    struct recorder *recorder;
     struct api api;
 };
 
@@ -120,11 +122,13 @@ static bool start_server(struct daemon *d, struct err *err)
 {
     const struct daemon_options *o = d->options;
     d->upstreams = http_pools_new();
+    d->recorder = recorder_new(o->record_bodies);
     d->api = (struct api){
         .store = d->store,
         .backends = d->backends,
         .distribution = d->distribution,
         .upstreams = d->upstreams,
+        .recorder = d->recorder,
         .logs = d->logs,
         .engine_log_dir = d->home.logs,
         .version = TUG_VERSION,
@@ -193,6 +197,7 @@ static void stop_parts(struct daemon *d, int64_t grace_ns)
         d->server = NULL;
     }
     http_pools_free(&d->upstreams);
+    recorder_free(&d->recorder);
     distribution_stop(&d->distribution);
     backends_stop(&d->backends, clock_now_ns() + ENGINES_END_NS);
     store_close(&d->store);

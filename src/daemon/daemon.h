@@ -1,8 +1,8 @@
 /* daemon: `tug serve`: the order in which the parts start, the signals, and the way to the end.
  *
  *   struct daemon_options o = DAEMON_OPTIONS_DEFAULT;
- *   if (!settings_from_env(&o, &arena, err)) ...      TUG_LISTEN, TUG_API_KEY, … (settings.h)
- *   o.api_key = flag->s;                              flags win over the environment
+ *   if (!settings_load(&o, home, &arena, NULL, err)) ...     tug.conf, TUG_LISTEN, … (settings.h)
+ *   o.api_key = flag->s;                              flags win over both
  *   return daemon_run(&o);                            exit code, when the daemon has ended
  *
  * All state lies below one folder, `home`:
@@ -28,6 +28,7 @@
 #ifndef TUG_DAEMON_H
 #define TUG_DAEMON_H
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/log.h"
 
@@ -52,6 +53,7 @@ struct daemon_options {
     int64_t grace_ns;        /* what running requests get at the end */
     int64_t wait_ns;         /* how long a request waits for room in memory */
     const char *engine_path; /* NULL: tug-engine beside this program or in ../lib/tug, else in PATH */
+    bool record_bodies;      /* GET /engines/requests shows what was asked and answered */
     enum log_level log_level;
     int ready_fd; /* gets "ready\n" or "failed TEXT\n", and is closed; -1: none */
 };
@@ -68,5 +70,8 @@ int daemon_run(const struct daemon_options *options);
 
 /* $TUG_HOME, else $XDG_DATA_HOME/tug, else ~/.local/share/tug; malloc'd. */
 char *daemon_home_dir(void);
+
+/* The runtime flags of models as rows of Markdown: docs/runtime-flags.md. */
+void daemon_write_flags(struct buf *out);
 
 #endif

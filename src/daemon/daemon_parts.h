@@ -3,6 +3,7 @@
  *   bridge.c   the address that containers reach
  *   daemon.c   the order of start and end, the signals      home.c     the folder, its lock, the address file
  *   listen.c   sockets: ours, or systemd's                  notify.c   telling those who wait that it runs
+ *   docs.c     tables for docs/
  */
 #ifndef TUG_DAEMON_PARTS_H
 #define TUG_DAEMON_PARTS_H

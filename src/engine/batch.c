@@ -19,9 +19,10 @@
 
 enum {
     BATCH_STACK_BYTES = 8 * 1024 * 1024, /* libllama builds graphs on it */
-    /* A row of a prompt costs 1.3 (135M) to 4.6 ms (1B), a foreign cell 0.4 to 0.7 us a row: 3,000 to 6,000
-     * rows beside a kept prefix cost what computing it anew does. */
-    BATCH_RENT_ROWS = 4096,
+    /* A kept prefix of 2,000 tokens costs each row of others 0.8 to 1.4 ms, moving it out and back 4 ms: a few rows
+     * would do. Without host memory it must be computed anew, 1.3 (135M) to 4.6 ms (1B) a token. */
+    BATCH_RENT_ROWS = 64,
+    BATCH_RENT_ROWS_FORGET = 4096,
 };
 
 void list_add(struct request_list *l, struct gen_private *r)
@@ -121,7 +122,14 @@ static void batch_publish(struct batch *b)
     b->stats.steps = times.decodes;
     if (b->cache != NULL) {
         b->stats.cells_used = cache_cells_used(b->cache);
-        b->stats.evictions = cache_evictions(b->cache);
+        struct cache_stats cache;
+        cache_get_stats(b->cache, &cache);
+        b->stats.evictions = cache.evictions;
+        b->stats.cache_hits = cache.hits;
+        b->stats.cache_misses = cache.misses;
+        b->stats.parked = cache.parked;
+        b->stats.unparked = cache.unparked;
+        b->stats.park_bytes = cache.park_bytes;
     }
     queue_set_stats(b->queue, &b->stats);
 }
@@ -188,6 +196,7 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
     b->embedding = model->embedding;
     b->limits = *info;
     b->adapt_chunk = options->chunk == 0;
+    cost_init(&b->cost, info->one_row_ns);
     b->items = check_alloc(calloc((size_t)info->parallel + 1, sizeof *b->items));
     b->queue = queue_new(&(struct queue_limits){info->sequence, model->n_vocab, model->n_embd, model->embedding});
     b->stats = (struct batch_stats){.context = info->sequence,
@@ -202,10 +211,12 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
         return;
     b->scratch = sample_scratch_new(model->n_vocab);
     struct cache_ops ops = context_cache_ops(b->ctx);
+    size_t park_bytes = options->cache_prefixes ? (size_t)info->park_bytes : 0;
     b->cache = cache_new(&ops, &(struct cache_options){
                                    .cells = info->cells,
                                    .sequences = info->partial ? LIMIT_SEQUENCES - 1 : info->parallel,
-                                   .rent = BATCH_RENT_ROWS,
+                                   .rent = park_bytes > 0 ? BATCH_RENT_ROWS : BATCH_RENT_ROWS_FORGET,
+                                   .park_bytes = park_bytes,
                                    .keep = options->cache_prefixes,
                                    .partial = info->partial,
                                });

@@ -16,7 +16,8 @@
  *
  * Cancelling: gen_free, or gen_wait seeing the client's socket close, marks the request; the batch
  * thread drops its sequence before the next step; a step of which nobody is left stops at once.
- * When cells run short, kept prefixes leave, then the newest request waits and is computed again later.
+ * When cells run short, kept prefixes move to host memory or leave, then the newest request waits: its cells are saved
+ * there too, or computed again later, and its text is the same.
  *
  * Limits: LIMIT_SEQUENCES, LIMIT_QUEUE_REQUESTS. A prompt that leaves no room for one token is refused
  * at submit (ERR_CONTEXT with both numbers); max_tokens beyond the room is no error, the answer then
@@ -42,7 +43,7 @@ struct batch_options {
     int32_t context;
     int32_t parallel;    /* sequences at once; 0: 16 */
     int32_t threads;     /* at most; fewer while other programs want the cores. 0: process_cpus() */
-    int32_t chunk;       /* prompt rows of a step while others generate; 0: what takes about 100 ms, at least 32 */
+    int32_t chunk;       /* prompt rows of a step; 0: by the cost of a step (budget.c) */
     int kv_type;         /* ggml type of K and V; -1: chosen (context.c) */
     bool cache_prefixes; /* keep finished sequences' KV for later prompts */
 };
@@ -61,8 +62,9 @@ struct gen_params {
     int32_t top_k, repeat_last_n;
     uint64_t seed;
     bool seed_set;
-    int32_t max_tokens;   /* -1: until the context is full */
-    int32_t top_logprobs; /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
+    int32_t max_tokens;       /* -1: until the context is full */
+    int32_t reasoning_budget; /* tokens of reasoning; then its end is written; -1: no end */
+    int32_t top_logprobs;     /* -1: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
     bool ignore_eos;
     const struct token_bias *bias; /* the request's own memory */
     size_t n_bias;
@@ -78,6 +80,7 @@ struct gen_params {
                          .repeat_penalty = 1.0,                                                                        \
                          .repeat_last_n = 64,                                                                          \
                          .max_tokens = -1,                                                                             \
+                         .reasoning_budget = -1,                                                                       \
                          .top_logprobs = -1})
 
 enum gen_finish { GEN_RUNNING, GEN_STOP, GEN_LENGTH, GEN_CANCELLED, GEN_FAILED };
@@ -102,7 +105,7 @@ struct gen_event {
 };
 
 struct gen_stats {
-    int32_t prompt_tokens, cached_tokens, completion_tokens;
+    int32_t prompt_tokens, cached_tokens, completion_tokens, reasoning_tokens;
     int64_t queued_ns, prefill_ns, decode_ns; /* durations; queued: submit to first step */
 };
 
@@ -110,7 +113,8 @@ struct gen {
     struct gen_params params;
     const int32_t *tokens; /* borrowed until gen_free */
     size_t n_tokens;
-    bool embed; /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
+    uint64_t salt; /* prefixes are shared only among requests of the same one; 0: no key was given */
+    bool embed;    /* set before submit: `embedding` is wanted, no text. Embedding models only, and they nothing else */
     float *embedding;       /* at END: n_embd floats of length 1 (L2), the gen's own until gen_free */
     struct gen_stats stats; /* complete at END */
     char id[24];            /* request id, for traces */
@@ -131,9 +135,10 @@ void gen_free(struct gen **g);
 struct batch_stats {
     int32_t context, parallel, threads;
     int32_t running, waiting;
-    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, evictions,
-        preemptions;
+    uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, preemptions;
+    uint64_t cache_hits, cache_misses, evictions, parked, unparked, park_bytes;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
+    int64_t step_ns, predicted_ns;   /* of the steps that were computed: their time, and what was expected */
     int32_t cells_used, cells_total;
     uint64_t kv_bytes, compute_bytes;
 };

@@ -1,10 +1,11 @@
-/* engine/batch_private: the batch thread's state, for its files batch.c, step.c and embed.c alone. */
+/* engine/batch_private: the batch thread's state, for its files batch.c, step.c, budget.c and embed.c alone. */
 #ifndef TUG_ENGINE_BATCH_PRIVATE_H
 #define TUG_ENGINE_BATCH_PRIVATE_H
 
 #include "base/limits.h"
 #include "engine/cache.h"
 #include "engine/context.h"
+#include "engine/cost.h"
 #include "engine/model_private.h"
 #include "engine/queue.h"
 #include "engine/schedule.h"
@@ -29,7 +30,8 @@ struct batch {
     struct request_list waiting, active;
     struct schedule_item *items; /* of the plan, in the order of `active` */
     bool adapt_chunk;
-    double row_ns; /* a prompt row's cost, as measured lately */
+    struct cost cost;
+    int32_t prompt_rows; /* of the last step that had any, the decoding ones included */
     struct batch_stats stats;
 };
 
@@ -43,6 +45,15 @@ void batch_finish(struct batch *b, struct gen_private *r, enum gen_finish finish
 bool batch_open(struct engine_model *m, const struct batch_options *options, struct batch **ret_b, struct err *err);
 bool batch_turn(struct batch *b, bool wait);
 void batch_close(struct batch **b);
+
+/* Its prompt is computed; what is left is the token drawn last (step.c). */
+bool request_decodes(const struct gen_private *r);
+
+/* budget.c: how many prompt rows the next step may have; the step that is in the batch, in the model's terms; and what
+ * it took. */
+struct schedule_limits budget_limits(const struct batch *b);
+struct cost_step budget_planned(const struct batch *b);
+void budget_learn(struct batch *b, const struct cost_step *step, int64_t ns);
 
 /* One step of text generation (step.c), or of embeddings (embed.c). Something is waiting or active. */
 void step_run(struct batch *b);

@@ -1,25 +1,49 @@
-/* engine/cache_llama.c: the cache's operations on libllama's memory; the only llama_memory_* calls. */
+/* engine/cache_llama.c: the cache's operations on libllama's memory; the only llama_memory_* and llama_state_* calls.
+ */
 #include "engine/cache_llama.h"
 
 #include <llama.h>
 
-static void cache_llama_copy(void *memory, int32_t from, int32_t to, int32_t n)
+static void cache_llama_copy(void *ctx, int32_t from, int32_t to, int32_t n)
 {
-    llama_memory_seq_cp(memory, from, to, 0, n);
+    llama_memory_seq_cp(llama_get_memory(ctx), from, to, 0, n);
 }
 
-static bool cache_llama_cut(void *memory, int32_t seq, int32_t n) { return llama_memory_seq_rm(memory, seq, n, -1); }
+static bool cache_llama_cut(void *ctx, int32_t seq, int32_t n)
+{
+    return llama_memory_seq_rm(llama_get_memory(ctx), seq, n, -1);
+}
 
 /* A recurrent state is at its tip only; a sliding window that has lost its beginning is neither. */
-static bool cache_llama_holds(void *memory, int32_t seq, int32_t n)
+static bool cache_llama_holds(void *ctx, int32_t seq, int32_t n)
 {
+    llama_memory_t memory = llama_get_memory(ctx);
     int32_t first = llama_memory_seq_pos_min(memory, seq);
     return llama_memory_seq_pos_max(memory, seq) == n - 1 && (n == 0 || first == 0 || first == n - 1);
 }
 
-struct cache_ops cache_llama_ops(struct llama_memory_i *memory)
+static size_t cache_llama_save_size(void *ctx, int32_t seq) { return llama_state_seq_get_size(ctx, seq); }
+
+static bool cache_llama_save(void *ctx, int32_t seq, void *to, size_t size)
 {
-    return (struct cache_ops){memory, cache_llama_copy, cache_llama_cut, cache_llama_holds};
+    return llama_state_seq_get_data(ctx, to, size, seq) == size;
 }
 
-void cache_llama_clear(struct llama_memory_i *memory) { llama_memory_clear(memory, false); }
+/* What is read was written by this process: libllama's reader trusts it. */
+static bool cache_llama_restore(void *ctx, int32_t seq, const void *from, size_t size)
+{
+    return llama_state_seq_set_data(ctx, from, size, seq) == size;
+}
+
+struct cache_ops cache_llama_ops(struct llama_context *ctx)
+{
+    return (struct cache_ops){ctx,
+                              cache_llama_copy,
+                              cache_llama_cut,
+                              cache_llama_holds,
+                              cache_llama_save_size,
+                              cache_llama_save,
+                              cache_llama_restore};
+}
+
+void cache_llama_clear(struct llama_context *ctx) { llama_memory_clear(llama_get_memory(ctx), false); }

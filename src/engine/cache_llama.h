@@ -4,9 +4,9 @@
 
 #include "engine/cache.h"
 
-struct llama_memory_i;
+struct llama_context;
 
-struct cache_ops cache_llama_ops(struct llama_memory_i *memory);
-void cache_llama_clear(struct llama_memory_i *memory);
+struct cache_ops cache_llama_ops(struct llama_context *ctx);
+void cache_llama_clear(struct llama_context *ctx);
 
 #endif

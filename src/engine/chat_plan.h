@@ -1,6 +1,7 @@
-/* engine/chat_plan: from a chat request to its prompt, what bounds its answer, and how that is read.
+/* engine/chat_plan: from a request to what bounds its answer; for chat also to its prompt, and how the answer is read.
  *
- *   if (!chat_prepare(job, err)) …      fills job->plan, adds the prompt's tokens to the job
+ *   if (!plan_chat(job, err)) …            fills job->plan, adds the prompt's tokens to the job
+ *   if (!plan_completion(job, err)) …      fills job->plan
  */
 #ifndef TUG_ENGINE_CHAT_PLAN_H
 #define TUG_ENGINE_CHAT_PLAN_H
@@ -18,6 +19,7 @@ struct chat_plan {
 };
 
 struct job;
-bool chat_prepare(struct job *job, struct err *err);
+bool plan_chat(struct job *job, struct err *err);
+bool plan_completion(struct job *job, struct err *err);
 
 #endif

@@ -195,7 +195,7 @@ common_chat_templates_inputs inputs_of(const chat_templates *t, const chat_ask *
     common_chat_templates_inputs inputs;
     inputs.messages = common_chat_msgs_parse_oaicompat(common_json::parse(ask->messages));
     shorten_ids(t, inputs);
-    inputs.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
+    inputs.reasoning_format = ask->bare ? COMMON_REASONING_FORMAT_NONE : COMMON_REASONING_FORMAT_DEEPSEEK;
     if (ask->kwargs != nullptr)
         inputs_kwargs(inputs, ask->kwargs);
     if (ask->tools != nullptr) {
@@ -280,7 +280,6 @@ void prompt_fill(chat_prompt *p, bool plain)
         if (!end.empty())
             p->ends.own.push_back(end);
     p->parser = common_chat_parser_params(p->params);
-    p->parser.reasoning_format = COMMON_REASONING_FORMAT_DEEPSEEK;
     if (!plain && !p->params.parser.empty())
         p->parser.parser.load(p->params.parser);
     chat_prompt_info &i = p->info;
@@ -439,6 +438,7 @@ bool chat_apply(const struct chat_templates *t, const struct chat_ask *ask, stru
         const bool continues = p->parser.is_continuation;
         prompt_fill(p.get(), plain);
         p->parser.is_continuation = continues;
+        p->parser.reasoning_format = inputs.reasoning_format;
         p->parser.parse_tool_calls = ask->tools != nullptr;
         *ret_p = p.release();
         return true;

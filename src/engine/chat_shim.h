@@ -37,6 +37,7 @@ struct chat_ask {
     const char *tools;    /* OpenAI's array, NULL: none */
     const char *kwargs;   /* chat_template_kwargs, an object; NULL: none */
     const char *schema;   /* the answer's JSON schema, NULL: none. Not together with tools */
+    bool bare;            /* reasoning is content, as it was written */
     bool required;        /* a tool must be called */
     bool parallel;        /* more than one may be */
 };

@@ -25,6 +25,8 @@ enum {
     CONTEXT_PARALLEL = 16,
     CONTEXT_CELLS = 8192, /* unless the memory is too small */
     CONTEXT_CELLS_LEAST = 1024,
+    CONTEXT_PARK_PART =
+        4, /* of the free memory, at most, for prefixes out of the cells; never more than the cells take */
     CONTEXT_UBATCH = 512, /* no gain from more rows (engine.md 4) */
     CONTEXT_CHUNK = 64,
     CONTEXT_EMBEDDING_TOKENS = 2048, /* of one input: an encoder attends to all of it in one ubatch */
@@ -173,6 +175,7 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     ctx->value_type = context_value_type(model_handle(m), model, o);
     ctx->key_type = o->kv_type >= 0 ? ctx->value_type : GGML_TYPE_F16;
     uint64_t kv = context_kv_bytes(model_handle(m), ctx->key_type, ctx->value_type);
+    i->tiles = ctx->key_type == GGML_TYPE_F16 && ctx->value_type == GGML_TYPE_F16;
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
@@ -189,6 +192,8 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
         i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
     }
     i->kv_bytes = kv * (uint64_t)i->cells;
+    uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
+    i->park_bytes = i->kv_bytes < spare ? i->kv_bytes : spare;
 }
 
 /* The functions that only a CPU backend has; it may have been loaded at run time. */
@@ -219,6 +224,7 @@ static bool context_warm_up(struct context *ctx, const struct llama_model *m, st
     llama_token token = llama_vocab_bos(llama_model_get_vocab(m));
     context_add(ctx, token < 0 ? 0 : token, 0, 0, true);
     enum context_result result = context_decode(ctx);
+    ctx->info.one_row_ns = ctx->times.decode_ns;
     context_forget(ctx);
     if (result != CONTEXT_OK)
         return err_set(err, ERR_ENGINE,
@@ -325,10 +331,10 @@ void context_set_abort(struct context *ctx, bool (*abort)(void *user), void *use
 
 void context_get_times(const struct context *ctx, struct context_times *ret) { *ret = ctx->times; }
 
-struct cache_ops context_cache_ops(struct context *ctx) { return cache_llama_ops(llama_get_memory(ctx->llama)); }
+struct cache_ops context_cache_ops(struct context *ctx) { return cache_llama_ops(ctx->llama); }
 
 void context_forget(struct context *ctx)
 {
     if (ctx->info.causal_memory)
-        cache_llama_clear(llama_get_memory(ctx->llama));
+        cache_llama_clear(ctx->llama);
 }

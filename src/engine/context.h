@@ -21,7 +21,10 @@ struct context_info {
     int32_t sequence; /* tokens that one sequence can have */
     int32_t parallel, ubatch, chunk, threads;
     uint64_t kv_bytes, compute_bytes; /* by prediction, by measurement */
+    uint64_t park_bytes;              /* of host memory that prefixes may take beside the cells */
     int32_t multiple;                 /* of rows that a step should have, 1: any (repacked weights: 4) */
+    bool tiles;                       /* K and V are F16: see budget.c */
+    int64_t one_row_ns;               /* a step of one row, timed once */
     bool partial;                     /* a sequence can be copied in part */
     bool causal_memory;               /* there is a KV memory (an encoder has none) */
 };

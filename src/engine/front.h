@@ -14,6 +14,7 @@
 #include "engine/batch.h"
 #include "engine/chat_shim.h"
 #include "engine/model.h"
+#include "engine/salt.h"
 #include "http/server/http_server.h"
 
 #include <stdint.h>
@@ -24,6 +25,7 @@ struct front {
     struct batch *batch;
     const struct chat_templates *templates; /* NULL: an embedding model */
     const char *model_path;
+    struct salt_key salt_key;
     struct gen_params defaults;  /* of requests that do not say */
     const char *template_kwargs; /* likewise: an object as JSON text; NULL: none */
     int64_t created_s;           /* when the model was loaded, Unix seconds */
@@ -37,11 +39,25 @@ bool front_tokenize(const struct front *front, const char *text, int32_t **ret_t
 /* False (ERR_CONTEXT) when messages are so large that rendering them would be in vain. */
 bool front_messages_fit(const struct front *front, const char *messages_json, struct err *err);
 
+/* Likewise of a text; see front_tokens.c. */
+bool front_text_fits(const struct front *front, const char *text, struct err *err);
+
 /* front_text.c */
 void front_chat(struct http_request *req);
 void front_completion(struct http_request *req);
 /* front_embed.c */
 void front_embeddings(struct http_request *req);
+/* A vector for each text, in the request's arena, n rows of *ret_n_embd floats of length 1. */
+struct openai_prompt;
+bool front_vectors(struct http_request *req, const struct openai_prompt *prompts, size_t n, const float **ret_vectors,
+                   size_t *ret_n_embd, int64_t *ret_tokens, struct err *err);
+/* front_rank.c */
+void front_rerank(struct http_request *req);
+void front_score(struct http_request *req);
+/* front_words.c */
+void front_tokenize_route(struct http_request *req);
+void front_detokenize_route(struct http_request *req);
+void front_template_route(struct http_request *req);
 /* front_info.c */
 void front_models(struct http_request *req);
 void front_model(struct http_request *req);

@@ -9,6 +9,7 @@
 #include "engine/params.h"
 #include "openai/answer.h"
 
+#include <math.h>
 #include <string.h>
 
 enum { EMBED_WINDOW = 32, VECTORS_MAX_BYTES = LIMIT_ARENA_BYTES / 2 };
@@ -110,17 +111,16 @@ static bool embed_run(struct embed *e, struct err *err)
     return true;
 }
 
-/* Room for the answer, and what only the model can tell. Cutting a vector short (`dimensions`) is right only for models
- * trained for it, which no GGUF file says. */
+/* Room for the answer, and what only the model can tell. */
 static bool embed_prepare(struct embed *e, struct err *err)
 {
     int64_t wanted = e->in->dimensions;
     const struct model_info *model = model_get_info(e->front->model);
     if (!model->embedding)
         return err_param(err, "model", "%s writes text and has no embeddings: ask an embedding model", model->alias);
-    if (wanted != OPENAI_UNSET && wanted != (int64_t)e->n_embd)
-        return err_param(err, "dimensions", "`dimensions` must be %zu for this model, or left out (got %lld)",
-                         e->n_embd, (long long)wanted);
+    if (wanted != OPENAI_UNSET && wanted > (int64_t)e->n_embd)
+        return err_param(err, "dimensions", "`dimensions` must be at most %zu with this model (got %lld)", e->n_embd,
+                         (long long)wanted);
     if (e->in->n_prompts > VECTORS_MAX_BYTES / (e->n_embd * sizeof *e->vectors))
         return err_set(err, ERR_TOO_LARGE, "%zu vectors of this model are too many for one answer: send fewer inputs",
                        e->in->n_prompts);
@@ -128,13 +128,43 @@ static bool embed_prepare(struct embed *e, struct err *err)
     return true;
 }
 
+/* The first n numbers of each vector, of length 1 again: what models that were trained for it (Matryoshka) are made
+ * for; no GGUF file says which these are. Vectors stay where they are. */
+static void embed_shorten(struct embed *e, size_t n)
+{
+    for (size_t i = 0; i < e->in->n_prompts; i++) {
+        float *v = e->vectors + i * e->n_embd;
+        double sum = 0;
+        for (size_t k = 0; k < n; k++)
+            sum += (double)v[k] * (double)v[k];
+        float scale = sum > 0 ? (float)(1 / sqrt(sum)) : 0;
+        for (size_t k = 0; k < n; k++)
+            v[k] *= scale;
+    }
+}
+
 static bool embed_write(const struct embed *e, struct buf *out)
 {
+    size_t n = e->in->dimensions == OPENAI_UNSET ? e->n_embd : (size_t)e->in->dimensions;
     const float **rows = arena_array(&e->req->arena, e->in->n_prompts, sizeof *rows);
     const char *model = e->in->model != NULL ? e->in->model : model_get_info(e->front->model)->alias;
     for (size_t i = 0; i < e->in->n_prompts; i++)
         rows[i] = e->vectors + i * e->n_embd;
-    return openai_write_embeddings(out, model, rows, e->in->n_prompts, e->n_embd, e->in->base64, e->prompt_tokens);
+    return openai_write_embeddings(out, model, rows, e->in->n_prompts, n, e->in->base64, e->prompt_tokens);
+}
+
+bool front_vectors(struct http_request *req, const struct openai_prompt *prompts, size_t n, const float **ret_vectors,
+                   size_t *ret_n_embd, int64_t *ret_tokens, struct err *err)
+{
+    struct openai_request in = {.prompts = prompts, .n_prompts = n, .dimensions = OPENAI_UNSET};
+    _cleanup_(embed_done) struct embed e = {.front = req->app, .req = req, .in = &in};
+    e.n_embd = (size_t)model_get_info(e.front->model)->n_embd;
+    if (!embed_prepare(&e, err) || !embed_run(&e, err))
+        return false;
+    *ret_vectors = e.vectors;
+    *ret_n_embd = e.n_embd;
+    *ret_tokens = e.prompt_tokens;
+    return true;
 }
 
 void front_embeddings(struct http_request *req)
@@ -148,7 +178,11 @@ void front_embeddings(struct http_request *req)
     }
     _cleanup_(embed_done) struct embed e = {.front = req->app, .req = req, .in = &in};
     e.n_embd = (size_t)model_get_info(e.front->model)->n_embd;
+    if (in.unknown != NULL)
+        http_set_header(req, "X-Tug-Warning", arena_printf(&req->arena, "unknown fields ignored: %s", in.unknown));
     bool ok = embed_prepare(&e, &err) && embed_run(&e, &err);
+    if (ok && in.dimensions != OPENAI_UNSET)
+        embed_shorten(&e, (size_t)in.dimensions);
     if (ok && !embed_write(&e, &out))
         ok = err_set(&err, ERR_TOO_LARGE, "the answer is larger than %d bytes: send fewer inputs, or base64",
                      (int)LIMIT_ANSWER_BYTES);

@@ -13,23 +13,6 @@
 
 /* ---- the prompt ---- */
 
-/* The request's variables of the chat template over those that the engine was started with. */
-static bool chat_kwargs(struct job *job, struct err *err)
-{
-    const char *mine = job->in.template_kwargs_json, *defaults = job->front->template_kwargs;
-    _cleanup_(json_free) json_t *all = NULL, *over = NULL;
-    if (mine == NULL)
-        job->in.template_kwargs_json = defaults;
-    if (mine == NULL || defaults == NULL)
-        return true;
-    if (!json_parse(defaults, strlen(defaults), &all, err) || !json_parse(mine, strlen(mine), &over, err))
-        return false;
-    json_object_update(all, over);
-    _cleanup_free_ char *text = json_dumps(all, JSON_COMPACT);
-    job->in.template_kwargs_json = arena_strdup(&job->req->arena, check_alloc(text));
-    return true;
-}
-
 static const char *echo_text(struct job *job, const struct openai_prompt *p)
 {
     if (!job->in.echo)
@@ -40,6 +23,37 @@ static const char *echo_text(struct job *job, const struct openai_prompt *p)
     for (size_t i = 0; i < p->n_tokens; i++)
         (void)model_piece(job->front->model, p->tokens[i], true, &text);
     return arena_strdup(&job->req->arena, buf_str(&text));
+}
+
+/* Fill in the middle: [BOS] PREFIX prompt SUFFIX suffix MIDDLE. Takes `prompt` over; malloc'd, NULL: err. */
+static int32_t *fim_prompt(struct job *job, int32_t *prompt, size_t *n, struct err *err)
+{
+    _cleanup_free_ int32_t *before = prompt;
+    _cleanup_free_ int32_t *behind = NULL;
+    const char *suffix = job->in.suffix;
+    size_t n_behind = 0;
+    struct model_fim fim;
+    const struct model_info *model = model_get_info(job->front->model);
+    if (!model_get_fim(job->front->model, &fim)) {
+        err_param(err, "suffix", "`suffix`: %s has no tokens to fill in the middle with; leave it out", model->alias);
+        return NULL;
+    }
+    if (!model_tokenize(job->front->model, suffix, strlen(suffix), false, false, &behind, &n_behind, err))
+        return NULL;
+    size_t bos = model->add_bos && *n > 0 ? 1 : 0;
+    int32_t *all = check_alloc(malloc((*n + n_behind + 3) * sizeof *all));
+    size_t at = 0;
+    for (; at < bos; at++)
+        all[at] = before[at];
+    all[at++] = fim.prefix;
+    for (size_t i = bos; i < *n; i++)
+        all[at++] = before[i];
+    all[at++] = fim.suffix;
+    for (size_t i = 0; i < n_behind; i++)
+        all[at++] = behind[i];
+    all[at++] = fim.middle;
+    *n = at;
+    return all;
 }
 
 static bool completion_prompt(struct job *job, const struct openai_prompt *p, struct err *err)
@@ -55,6 +69,8 @@ static bool completion_prompt(struct job *job, const struct openai_prompt *p, st
         tokens = check_alloc(malloc(n * sizeof *tokens));
         memcpy(tokens, p->tokens, n * sizeof *tokens);
     }
+    if (job->in.suffix != NULL && (tokens = fim_prompt(job, tokens, &n, err)) == NULL)
+        return false;
     job_add_prompt(job, tokens, n, echo_text(job, p));
     return n > 0 || err_param(err, "prompt", "`prompt` is empty, and this model has no token to begin a text with");
 }
@@ -63,13 +79,17 @@ static bool text_submit(struct job *job, struct err *err)
 {
     struct gen_params params;
     const struct model_info *model = model_get_info(job->front->model);
-    if (job->in.kind == OPENAI_CHAT && (!chat_kwargs(job, err) || !chat_prepare(job, err)))
+    if (job->in.kind == OPENAI_CHAT && !plan_chat(job, err))
         return false;
     for (size_t i = 0; job->in.kind == OPENAI_COMPLETION && i < job->in.n_prompts; i++)
         if (!completion_prompt(job, &job->in.prompts[i], err))
             return false;
+    if (job->in.kind == OPENAI_COMPLETION && !plan_completion(job, err))
+        return false;
     if (!params_make(&job->in, &job->front->defaults, model, job->plan.stops, &job->req->arena, &params, err))
         return false;
+    if (job->per_prompt > job->in.n && params.top_logprobs < 0)
+        params.top_logprobs = 0; /* to know the best */
     if (job->plan.bound)
         params.guide = job->plan.guide;
     return job_submit(job, &params, err);
@@ -107,6 +127,9 @@ static bool whole_part(void *ctx, const struct openai_part *part)
 static bool whole_apply(struct job *job, size_t choice, const struct gen_event *event)
 {
     struct job_choice *c = &job->choices[choice];
+    for (size_t i = 0; i < event->n_logprobs; i++)
+        c->logprob_sum += (double)event->logprobs[i].logprob;
+    c->n_logprobs += event->n_logprobs;
     if (!job_add_logprobs(&c->logprobs, event))
         return false;
     if (c->reader == NULL)
@@ -143,13 +166,39 @@ static void whole_calls(struct job *job, struct job_choice *c, struct openai_cho
     out->n_calls = c->n_calls;
 }
 
+static double choice_likelihood(const struct job_choice *c)
+{
+    return c->n_logprobs == 0 ? 0 : c->logprob_sum / (double)c->n_logprobs;
+}
+
+/* The choices that are answered: of each prompt's the n likeliest by token, in their order. Returns how many. */
+static size_t whole_pick(struct job *job, struct job_choice **ret)
+{
+    size_t n = 0;
+    size_t per = (size_t)job->per_prompt;
+    for (size_t i = 0; i < job->n_choices; i++) {
+        const struct job_choice *group = &job->choices[i / per * per];
+        int64_t better = 0;
+        for (size_t k = 0; k < per; k++) {
+            double other = choice_likelihood(&group[k]);
+            double own = choice_likelihood(&job->choices[i]);
+            better += other > own || (k < i % per && other >= own);
+        }
+        if (better < job->in.n)
+            ret[n++] = &job->choices[i];
+    }
+    return n;
+}
+
 static bool whole_write(struct job *job, struct buf *out)
 {
     struct openai_usage usage;
     struct openai_timings timings;
     struct openai_choice *choices = arena_array(&job->req->arena, job->n_choices, sizeof *choices);
-    for (size_t i = 0; i < job->n_choices; i++) {
-        struct job_choice *c = &job->choices[i];
+    struct job_choice **picked = arena_array(&job->req->arena, job->n_choices, sizeof(struct job_choice *));
+    size_t n = whole_pick(job, picked);
+    for (size_t i = 0; i < n; i++) {
+        struct job_choice *c = picked[i];
         choices[i] = (struct openai_choice){
             .text = buf_str(&c->text),
             .text_len = c->text.len,
@@ -160,7 +209,7 @@ static bool whole_write(struct job *job, struct buf *out)
         whole_calls(job, c, &choices[i]);
     }
     job_usage(job, &usage, &timings);
-    return openai_write_answer(out, &job->head, choices, job->n_choices, &usage, &timings);
+    return openai_write_answer(out, &job->head, choices, n, &usage, &timings);
 }
 
 static void answer_whole(struct job *job)
@@ -201,6 +250,8 @@ static void front_text(struct http_request *req, enum openai_kind kind)
         http_reply_error(req, &err);
         return;
     }
+    if (in.unknown != NULL)
+        http_set_header(req, "X-Tug-Warning", arena_printf(&req->arena, "unknown fields ignored: %s", in.unknown));
     struct job *job = job_new(front, req, &in);
     if (!text_submit(job, &err)) {
         http_reply_error(req, &err);

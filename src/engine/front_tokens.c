@@ -42,6 +42,11 @@ bool front_messages_fit(const struct front *front, const char *messages_json, st
     return beginning_fits(front, messages_json, strlen(messages_json), TIMES_JSON, err);
 }
 
+bool front_text_fits(const struct front *front, const char *text, struct err *err)
+{
+    return beginning_fits(front, text, strlen(text), TIMES_TEXT, err);
+}
+
 bool front_tokenize(const struct front *front, const char *text, int32_t **ret_tokens, size_t *ret_n, struct err *err)
 {
     size_t n = strlen(text);

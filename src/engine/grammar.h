@@ -32,6 +32,8 @@ struct matcher;
 
 /* The rule "root" is what a text must fit. Messages begin with "the grammar". */
 bool grammar_parse(const char *text, size_t n, struct grammar **ret_g, struct err *err);
+/* What fits one or the other. */
+bool grammar_union(const struct grammar *a, const struct grammar *b, struct grammar **ret_g, struct err *err);
 struct grammar *grammar_ref(struct grammar *g);
 void grammar_unref(struct grammar **g);
 

@@ -9,17 +9,17 @@
 
 enum { REPEATS_MAX = 4 };
 
-static size_t line_of(const struct parser *p, const char *at)
+/* Asked for each rule, so it counts on from where it was asked last. */
+static size_t line_of(struct parser *p)
 {
-    size_t line = 1;
-    for (const char *c = p->text; c < at; c++)
-        line += *c == '\n';
-    return line;
+    for (; p->counted < p->at; p->counted++)
+        p->lines += *p->counted == '\n';
+    return p->lines + 1;
 }
 
 static bool parse_fail(struct parser *p, const char *why)
 {
-    return err_set(p->err, ERR_INVALID, "the grammar, line %zu: %s", line_of(p, p->at), why);
+    return err_set(p->err, ERR_INVALID, "the grammar, line %zu: %s", line_of(p), why);
 }
 
 static int peek(const struct parser *p) { return p->at < p->end ? (unsigned char)*p->at : -1; }
@@ -72,7 +72,7 @@ int32_t rule_add(struct parser *p, const char *name, size_t n)
         p->cap_rules = p->cap_rules < 64 ? 64 : p->cap_rules * 2;
         p->rules = check_alloc(realloc(p->rules, (size_t)p->cap_rules * sizeof *p->rules));
     }
-    p->rules[p->n_rules] = (struct rule){.name = name, .n_name = n, .line = line_of(p, p->at)};
+    p->rules[p->n_rules] = (struct rule){.name = name, .n_name = n, .line = line_of(p)};
     return p->n_rules++;
 }
 
@@ -247,7 +247,7 @@ static bool parse_class(struct parser *p, struct item **ret)
         p->at++;
     }
     while (peek(p) != ']') {
-        struct range r;
+        struct range r = {0, 0};
         if (!parse_char(p, &r.lo))
             return false;
         r.hi = r.lo;
@@ -309,7 +309,7 @@ static bool parse_count(struct parser *p, int32_t *ret)
     for (; peek(p) >= '0' && peek(p) <= '9'; p->at++) {
         v = v * 10 + (peek(p) - '0');
         if (v > LIMIT_GRAMMAR_REPEAT)
-            return err_set(p->err, ERR_INVALID, "the grammar, line %zu: a repetition is above %d", line_of(p, p->at),
+            return err_set(p->err, ERR_INVALID, "the grammar, line %zu: a repetition is above %d", line_of(p),
                            (int)LIMIT_GRAMMAR_REPEAT);
     }
     *ret = (int32_t)v;
@@ -470,7 +470,7 @@ static void parser_done(struct parser *p)
 
 bool grammar_parse(const char *text, size_t n, struct grammar **ret_g, struct err *err)
 {
-    _cleanup_(parser_done) struct parser p = {.text = text, .at = text, .end = text + n, .err = err};
+    _cleanup_(parser_done) struct parser p = {.counted = text, .at = text, .end = text + n, .err = err};
     _cleanup_(grammar_unref) struct grammar *g = NULL;
     if (n > LIMIT_GRAMMAR_BYTES)
         return err_set(err, ERR_INVALID, "the grammar has %zu bytes, at most %d are taken", n,
@@ -492,6 +492,43 @@ bool grammar_parse(const char *text, size_t n, struct grammar **ret_g, struct er
     if (!emit_rules(&p) || !grammar_check(g, err))
         return false;
     *ret_g = TAKE(g);
+    return true;
+}
+
+/* The nodes and rules of `from` behind those that are there, but for the root, which is rule 0 of both. */
+static void grammar_append(struct grammar *to, const struct grammar *from)
+{
+    for (int32_t i = 0; i < from->n_nodes; i++) {
+        struct node *n = &to->nodes[to->n_nodes + i];
+        *n = from->nodes[i];
+        n->next += to->n_nodes;
+        n->other += n->kind == NODE_CALL ? to->n_rules : to->n_nodes;
+    }
+    for (int32_t i = 0; i < from->n_rules; i++)
+        to->starts[to->n_rules + i] = from->starts[i] + to->n_nodes;
+    to->n_nodes += from->n_nodes;
+    to->n_rules += from->n_rules;
+}
+
+bool grammar_union(const struct grammar *a, const struct grammar *b, struct grammar **ret_g, struct err *err)
+{
+    if (a->n_nodes + b->n_nodes > LIMIT_GRAMMAR_NODES || a->n_rules + b->n_rules > LIMIT_GRAMMAR_RULES)
+        return err_set(err, ERR_INVALID, "the grammar is too large: its two parts together pass a limit");
+    struct grammar *g = check_alloc(calloc(1, sizeof *g));
+    atomic_init(&g->refs, 1);
+    g->cap_nodes = a->n_nodes + b->n_nodes + 4;
+    g->nodes = check_alloc(calloc((size_t)g->cap_nodes, sizeof *g->nodes));
+    g->starts = check_alloc(calloc((size_t)(a->n_rules + b->n_rules) + 1, sizeof *g->starts));
+    g->nodes[0] = (struct node){.kind = NODE_RETURN, .productive = true};
+    g->nodes[1] = (struct node){.kind = NODE_CALL, .productive = true, .next = 0, .other = 1};
+    g->nodes[2] = (struct node){.kind = NODE_CALL, .productive = true, .next = 0, .other = 1 + a->n_rules};
+    g->nodes[3] = (struct node){.kind = NODE_SPLIT, .productive = true, .next = 1, .other = 2};
+    g->starts[0] = 3;
+    g->n_nodes = 4;
+    g->n_rules = 1;
+    grammar_append(g, a);
+    grammar_append(g, b);
+    *ret_g = g;
     return true;
 }
 

@@ -248,6 +248,22 @@ static void endings(void **state)
     grammar_unref(&g);
 }
 
+static void unions(void **state)
+{
+    (void)state;
+    struct grammar *g = NULL;
+    struct grammar *a = parse("root ::= x+\nx ::= [ab]");
+    struct grammar *b = parse("root ::= \"(\" root \")\" | x\nx ::= \"1\"");
+    assert_true(grammar_union(a, b, &g, NULL));
+    grammar_unref(&a);
+    grammar_unref(&b);
+    assert_int_equal(fits(g, "abab"), 2);
+    assert_int_equal(fits(g, "((1))"), 2);
+    assert_int_equal(fits(g, "ab1"), 0);
+    assert_int_equal(fits(g, "(a)"), 0);
+    grammar_unref(&g);
+}
+
 /* More states than are kept: a text of many places goes on as if nothing had been forgotten. */
 static void forgetting_changes_nothing(void **state)
 {
@@ -334,6 +350,7 @@ int main(void)
         cmocka_unit_test(ambiguous_ones_fail_alone_and_soon),
         cmocka_unit_test(nesting_has_an_end),
         cmocka_unit_test(endings),
+        cmocka_unit_test(unions),
         cmocka_unit_test(forgetting_changes_nothing),
         cmocka_unit_test(masks_are_what_each_token_alone_is),
     };

@@ -32,7 +32,9 @@ struct rule {
 };
 
 struct parser {
-    const char *text, *at, *end;
+    const char *at, *end;
+    const char *counted; /* the text before it has `lines` newlines */
+    size_t lines;
     struct arena arena;
     struct grammar *g;
     struct rule *rules;

@@ -134,7 +134,7 @@ struct guided *guided_new(struct guide *g)
     const struct chat_prompt_info *info = info_of(g);
     if (g->prefixed && info != NULL)
         (void)matcher_feed(run->matcher, info->generation, strlen(info->generation));
-    if (run->phase == PHASE_THINKING && info->think_start[0] == '\0')
+    if (run->phase == PHASE_THINKING && (info == NULL || info->think_start[0] == '\0'))
         run->phase = PHASE_BOUND;
     return run;
 }
@@ -149,6 +149,8 @@ void guided_free(struct guided **run)
     free(*run);
     *run = NULL;
 }
+
+int32_t guided_thought(const struct guided *run) { return run->thought; }
 
 bool guided_is_special(const struct guided *run, int32_t token)
 {
@@ -393,7 +395,7 @@ bool guided_accept(struct guided *run, int32_t token)
     else if (run->phase == PHASE_BOUND && n > 0)
         take_bound(run, bytes, n);
     follow_thinking(run);
-    if (run->tail.len > 2 * TAIL_KEPT) {
+    if (run->tail.len > (size_t)2 * TAIL_KEPT) {
         buf_drop(&run->tail, run->tail.len - TAIL_KEPT);
         run->tail_is_all = false;
     }

@@ -51,6 +51,7 @@ bool guided_allows(struct guided *run, int32_t token);
 size_t guided_restrict(struct guided *run, int32_t rejected, float *logits);
 bool guided_forced(struct guided *run, int32_t *ret_token);
 bool guided_accept(struct guided *run, int32_t token);
+int32_t guided_thought(const struct guided *run);                /* tokens of reasoning so far */
 bool guided_is_special(const struct guided *run, int32_t token); /* its text counts, though it is a control token */
 
 #endif

@@ -25,10 +25,12 @@ struct job *job_new(struct front *front, struct http_request *req, const struct 
         .id = arena_printf(&req->arena, "%s-%s", in->kind == OPENAI_CHAT ? "chatcmpl" : "cmpl", id),
         .model = model,
         .created = clock_wall_ns() / CLOCK_SECOND,
+        .service_tier = in->service_tier,
         .include_usage = in->stream && in->include_usage,
     };
     size_t prompts = in->kind == OPENAI_CHAT ? 1 : in->n_prompts;
-    size_t n = prompts * (size_t)in->n;
+    job->per_prompt = in->kind == OPENAI_COMPLETION ? in->best_of : in->n;
+    size_t n = prompts * (size_t)job->per_prompt;
     job->prompts = check_alloc(calloc(prompts, sizeof *job->prompts));
     job->choices = check_alloc(calloc(n, sizeof *job->choices));
     job->running = check_alloc(calloc(n, sizeof(struct gen *)));
@@ -44,7 +46,7 @@ void job_add_prompt(struct job *job, int32_t *tokens, size_t n_tokens, const cha
 
 bool job_submit(struct job *job, const struct gen_params *params, struct err *err)
 {
-    size_t n = (size_t)job->in.n;
+    size_t n = (size_t)job->per_prompt;
     for (size_t i = 0; i < job->n_prompts * n; i++) {
         struct job_choice *c = &job->choices[job->n_choices++];
         const struct job_prompt *prompt = &job->prompts[i / n];
@@ -59,6 +61,7 @@ bool job_submit(struct job *job, const struct gen_params *params, struct err *er
         c->gen->params.seed += i % n;
         c->gen->tokens = prompt->tokens;
         c->gen->n_tokens = prompt->n_tokens;
+        c->gen->salt = salt_of(&job->front->salt_key, job->in.cache_key);
         (void)text_format(c->gen->id, sizeof c->gen->id, "%s", job->req->id);
         if (!gen_submit(c->gen, err))
             return false;
@@ -192,7 +195,7 @@ void job_usage(const struct job *job, struct openai_usage *ret_usage, struct ope
 {
     struct openai_usage u = {0};
     struct openai_timings t = {0};
-    size_t n = (size_t)job->in.n;
+    size_t n = (size_t)job->per_prompt;
     for (size_t p = 0; p < job->n_prompts; p++) {
         /* Further choices take the prefix of the first one over: what was there before is the least of all. */
         int64_t cached = INT64_MAX;
@@ -200,6 +203,7 @@ void job_usage(const struct job *job, struct openai_usage *ret_usage, struct ope
             const struct job_choice *c = &job->choices[p * n + i];
             usage_add(c, &t);
             u.completion_tokens += c->stats.completion_tokens;
+            u.reasoning_tokens += c->stats.reasoning_tokens;
             cached = c->stats.cached_tokens < cached ? c->stats.cached_tokens : cached;
         }
         u.prompt_tokens += job->choices[p * n].stats.prompt_tokens;

@@ -27,7 +27,9 @@ struct job_choice {
     struct buf raw;         /* what the model wrote, when that is more; */
     struct buf reasoning;
     struct job_call *calls; /* and the tool calls */
-    size_t n_calls;         /* streams too: those that have begun */
+    double logprob_sum;     /* of the tokens of a whole answer, when they were asked for */
+    size_t n_logprobs;
+    size_t n_calls; /* streams too: those that have begun */
     struct openai_logprobs logprobs;
 };
 
@@ -50,6 +52,7 @@ struct job {
     struct chat_plan plan;
     struct job_prompt *prompts;
     size_t n_prompts;
+    int64_t per_prompt; /* choices that are made for each, n or best_of */
     struct job_choice *choices;
     size_t n_choices;
     struct gen **running; /* of choices that have not ended, in their order */

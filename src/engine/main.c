@@ -22,6 +22,7 @@
 #include "platform/file.h"
 #include "platform/memory.h"
 #include "platform/process.h"
+#include "platform/random.h"
 #include "platform/socket.h"
 #include "json/json_write.h"
 
@@ -203,6 +204,7 @@ static bool engine_serve(struct engine *e, struct err *err)
         .batch = e->loaded.batch,
         .templates = e->loaded.templates,
         .model_path = e->options.model,
+        .salt_key = {{random_u64(), random_u64()}},
         .defaults = e->options.defaults,
         .template_kwargs = e->loaded.template_kwargs,
         .created_s = clock_wall_ns() / CLOCK_SECOND,

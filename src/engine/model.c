@@ -272,4 +272,14 @@ const struct vocab *model_vocab(struct engine_model *m)
     return m->pieces;
 }
 
+bool model_get_fim(const struct engine_model *m, struct model_fim *ret)
+{
+    struct model_fim fim = {llama_vocab_fim_pre(m->vocab), llama_vocab_fim_suf(m->vocab),
+                            llama_vocab_fim_mid(m->vocab)};
+    if (fim.prefix == LLAMA_TOKEN_NULL || fim.suffix == LLAMA_TOKEN_NULL || fim.middle == LLAMA_TOKEN_NULL)
+        return false;
+    *ret = fim;
+    return true;
+}
+
 bool model_is_eog(const struct engine_model *m, int32_t token) { return llama_vocab_is_eog(m->vocab, token); }

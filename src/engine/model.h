@@ -44,6 +44,11 @@ bool model_tokenize(const struct engine_model *m, const char *text, size_t n, bo
                     int32_t **ret_tokens, size_t *ret_n, struct err *err);
 /* The bytes of one token, appended; may be half of a UTF-8 character. Control tokens give nothing unless special. */
 bool model_piece(const struct engine_model *m, int32_t token, bool special, struct buf *out);
+/* The tokens around which a model fills in the middle; false: it has none. */
+struct model_fim {
+    int32_t prefix, suffix, middle;
+};
+bool model_get_fim(const struct engine_model *m, struct model_fim *ret);
 bool model_is_eog(const struct engine_model *m, int32_t token);
 
 #endif

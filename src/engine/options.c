@@ -55,6 +55,7 @@ static const struct option_row option_rows[] = {
     {"--frequency-penalty",  OPTION_NUMBER, "X",     AT(defaults.frequency_penalty), -2, 2,    "likewise (default: 0)"},
     {"--seed",               OPTION_SEED,  "N",      AT(defaults.seed),     -1, UINT32_MAX,    "likewise (default: -1, a random one)"},
     {"--predict",            OPTION_INT32, "N",      AT(defaults.max_tokens), -1, INT32_MAX,   "likewise: tokens of an answer at most (default: -1, no limit)"},
+    {"--reasoning-budget",   OPTION_INT32, "N",      AT(defaults.reasoning_budget), -1, INT32_MAX, "likewise: tokens of reasoning at most (default: -1, no limit)"},
     {"--ignore-eos",         OPTION_FLAG,  NULL,     AT(defaults.ignore_eos), 0, 0,            "go on behind the model's end token"},
     {"--chat-template-kwargs", OPTION_TEXT, "JSON",  AT(template_kwargs),    0, 0,             "variables of the chat template that requests do not set"},
     {"--thinking",           OPTION_INT,   "0|1",    AT(thinking),           0, 1,             "the chat template's enable_thinking, likewise"},

@@ -64,6 +64,7 @@ bool params_make(const struct openai_request *r, const struct gen_params *defaul
     set_int(&p.top_k, s->top_k);
     set_int(&p.repeat_last_n, s->repeat_last_n);
     set_int(&p.max_tokens, s->max_tokens);
+    set_int(&p.reasoning_budget, s->reasoning_budget);
     set_int(&p.top_logprobs, s->top_logprobs);
     if (s->seed != OPENAI_UNSET) {
         p.seed_set = true;

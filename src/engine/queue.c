@@ -14,6 +14,8 @@
 #include <pthread.h>
 #include <string.h>
 
+enum { QUEUE_RETRY_MOST_S = 600 };
+
 /* A pipe to wake one waiting thread; lives as long as the queue, so a late wake-up is harmless. */
 struct waker {
     int fds[2];
@@ -33,6 +35,7 @@ struct queue {
     bool stopping;
     int64_t deadline_ns;
     uint64_t order;
+    int64_t end_ns, interval_ns; /* of the last end, while others waited; from one end to the next, lately */
     struct waker *wakers_free, *wakers_all;
     struct batch_stats stats;
 };
@@ -138,6 +141,7 @@ static void request_copy(struct gen_private *r, const struct gen *g)
     if (g->params.guide != NULL)
         r->params.guide = guide_ref(g->params.guide);
     r->embed = g->embed;
+    r->salt = g->salt;
     r->n_tokens = r->n_prompt = (int32_t)g->n_tokens;
     r->cap_tokens = r->n_tokens + 64;
     r->tokens = check_alloc(calloc((size_t)r->cap_tokens, sizeof *r->tokens));
@@ -183,6 +187,21 @@ static bool request_check(const struct queue_limits *limits, const struct gen *g
     return request_check_params(&g->params, err);
 }
 
+/* Says how long the queue is in time, and to come back when half of it should be done. */
+static bool queue_full(int32_t waiting, int64_t interval_ns, struct err *err)
+{
+    int64_t whole_s = interval_ns * waiting / CLOCK_SECOND;
+    if (interval_ns == 0)
+        err_set(err, ERR_BUSY, "the queue is full: %d requests are waiting, and none has ended yet; try again later",
+                waiting);
+    else
+        err_set(err, ERR_BUSY, "the queue is full: %d requests are waiting, about %lld s of work; try again later",
+                waiting, (long long)whole_s + 1);
+    if (err != NULL)
+        err->retry_after_s = whole_s / 2 < QUEUE_RETRY_MOST_S ? (int)(whole_s / 2) + 1 : QUEUE_RETRY_MOST_S;
+    return false;
+}
+
 bool gen_submit(struct gen *g, struct err *err)
 {
     struct gen_private *r = g->p;
@@ -200,6 +219,7 @@ bool gen_submit(struct gen *g, struct err *err)
     pthread_mutex_lock(&q->lock);
     bool stopping = q->stopping;
     int32_t waiting = q->n_waiting;
+    int64_t interval = q->interval_ns;
     if (!stopping && waiting < LIMIT_QUEUE_REQUESTS) {
         r->refs++;
         r->submitted = true;
@@ -213,9 +233,7 @@ bool gen_submit(struct gen *g, struct err *err)
     pthread_mutex_unlock(&q->lock);
     if (stopping)
         return err_set(err, ERR_UNAVAILABLE, "the engine is stopping");
-    if (waiting >= LIMIT_QUEUE_REQUESTS)
-        return err_set(err, ERR_BUSY, "%d requests are waiting already: try again later", waiting);
-    return true;
+    return waiting < LIMIT_QUEUE_REQUESTS || queue_full(waiting, interval, err);
 }
 
 static void request_cancel(struct gen_private *r)
@@ -402,12 +420,25 @@ void queue_started(struct queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* Under the lock. How quickly requests end while the queue is never empty, in the mean. */
+static void queue_learn(struct queue *q)
+{
+    int64_t now = clock_now_ns();
+    if (q->end_ns > 0) {
+        int64_t took = now - q->end_ns;
+        q->interval_ns = q->interval_ns == 0 ? took : q->interval_ns + (took - q->interval_ns) / 16;
+    }
+    q->end_ns = q->n_waiting > 0 ? now : 0;
+}
+
 void queue_answer(struct queue *q, struct gen_private *r)
 {
     pthread_mutex_lock(&q->lock);
     answer_move(&r->pending, &r->fresh);
     r->ended = r->finish != GEN_RUNNING;
     q->n_open -= r->ended;
+    if (r->ended && r->finish != GEN_CANCELLED)
+        queue_learn(q);
     if (r->waker != NULL)
         r->waker->due = true;
     pthread_mutex_unlock(&q->lock);

@@ -14,6 +14,7 @@ enum { CALL_ID_CHARS = 24 };
 struct reader {
     struct chat_parser *parser; /* NULL: all is content */
     bool own_tools, parallel;
+    bool reasoned, talks; /* reasoning was told; so was content other than space */
     struct tools_reader tools;
     size_t calls; /* begun */
     reader_sink *sink;
@@ -44,6 +45,14 @@ void reader_free(struct reader **r)
 
 static bool tell_text(struct reader *r, enum openai_part_kind kind, const char *text, size_t n)
 {
+    r->reasoned = r->reasoned || kind == OPENAI_PART_REASONING;
+    if (kind == OPENAI_PART_CONTENT && r->reasoned && !r->talks) { /* space between the reasoning and the answer */
+        while (n > 0 && (*text == '\n' || *text == ' ')) {
+            text++;
+            n--;
+        }
+        r->talks = n > 0;
+    }
     struct openai_part part = {.kind = kind, .text = text, .n = n};
     return n == 0 || r->sink(r->ctx, &part);
 }

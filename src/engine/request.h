@@ -25,6 +25,7 @@ struct gen_private {
     struct gen_params params;
     bool embed;
     uint64_t order; /* of arrival */
+    uint64_t salt;  /* of its cache key */
     int64_t submitted_ns;
 
     /* the batch thread's */

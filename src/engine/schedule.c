@@ -45,7 +45,7 @@ int32_t schedule_plan(struct schedule_item *items, size_t n, const struct schedu
             oldest = item;
     }
     int32_t room = limits->ubatch - sum;
-    int32_t left = sum > 0 ? smaller(limits->chunk, room) : room;
+    int32_t left = smaller(limits->chunk, room);
     sum += left;
     if (oldest != NULL && left > 0) {
         oldest->rows = smaller(oldest->remaining, left / 4 > 0 ? left / 4 : 1);

@@ -9,8 +9,8 @@
  * Kernels of repacked weights compute the rows beyond a multiple of 4 one by one, each at the price of
  * four: a prompt that does not end in this step gives up to 3 rows back.
  *
- * While somebody decodes, the budget is `chunk` (small: a step's length is everybody's gap between
- * tokens), else the whole ubatch. Tests: schedule_test.c.
+ * The budget of prompt rows is `chunk` (budget.c), whether somebody decodes or not, and never more than the
+ * ubatch has room for. Tests: schedule_test.c.
  */
 #ifndef TUG_ENGINE_SCHEDULE_H
 #define TUG_ENGINE_SCHEDULE_H
@@ -28,7 +28,7 @@ struct schedule_item {
 
 struct schedule_limits {
     int32_t ubatch;   /* rows of a step at most */
-    int32_t chunk;    /* prompt rows while others decode */
+    int32_t chunk;    /* prompt rows */
     int32_t multiple; /* of rows that the kernels like: a prompt that goes on is cut to it */
 };
 

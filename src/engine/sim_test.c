@@ -49,7 +49,7 @@ static struct {
     void (*during)(void); /* something that another thread does while a step is computed */
     unsigned seed;
     int fault_percent;
-    int64_t now_ns;
+    int64_t now_ns, row_ns;
 } sim;
 
 int64_t clock_now_ns(void) { return sim.now_ns; }
@@ -109,6 +109,33 @@ static void sim_push(int32_t seq, int32_t token)
     sim.used++;
 }
 
+static size_t sim_save_size(void *ctx, int32_t seq)
+{
+    (void)ctx;
+    return (size_t)sim.n[seq] * sizeof(int32_t);
+}
+
+static bool sim_save(void *ctx, int32_t seq, void *to, size_t size)
+{
+    int32_t *tokens = to;
+    assert_int_equal(size, sim_save_size(ctx, seq));
+    for (int32_t i = 0; i < sim.n[seq]; i++)
+        tokens[i] = sim.cells[sim.at[seq][i]].token;
+    return sim_random(100) >= sim.fault_percent;
+}
+
+static bool sim_restore(void *ctx, int32_t seq, const void *from, size_t size)
+{
+    const int32_t *tokens = from;
+    (void)ctx;
+    assert_int_equal(sim.n[seq], 0);
+    if (sim_random(100) < sim.fault_percent)
+        return false;
+    for (size_t i = 0; i < size / sizeof *tokens; i++)
+        sim_push(seq, tokens[i]);
+    return true;
+}
+
 static uint64_t mix(uint64_t h, int32_t token)
 {
     h = (h ^ (uint64_t)(uint32_t)token) * UINT64_C(0x9E3779B97F4A7C15);
@@ -166,7 +193,7 @@ enum context_result context_decode(struct context *ctx)
     (void)ctx;
     assert_true(sim.n_rows > 0);
     sim.steps++;
-    sim.now_ns += COST_FIXED_NS + (int64_t)sim.n_rows * COST_ROW_NS;
+    sim.now_ns += COST_FIXED_NS + (int64_t)sim.n_rows * sim.row_ns;
     bool fault = batch->active.n > 1 && sim_random(100) < sim.fault_percent; /* one alone would rightly end with it */
     if (fault || sim.used + sim.n_rows > sim.info.cells) {
         sim.faults++;
@@ -221,7 +248,7 @@ void context_forget(struct context *ctx) { (void)ctx; }
 struct cache_ops context_cache_ops(struct context *ctx)
 {
     (void)ctx;
-    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds};
+    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds, sim_save_size, sim_save, sim_restore};
 }
 
 /* ---- the model of the model ---- */
@@ -278,6 +305,7 @@ struct client {
     enum gen_finish finish;
     int ends;
     bool cancelled;
+    bool endless; /* ignores the end token */
 };
 
 static struct client clients[MOST_LIVE];
@@ -293,6 +321,8 @@ static void client_expect(struct client *c, int32_t max_tokens)
     int32_t room = sim.info.sequence - c->n;
     for (int32_t i = 0; i < max_tokens && i < room; i++) {
         int32_t token = next_token(h);
+        if (c->endless && token == END_TOKEN)
+            token = 0; /* the row's highest but for it: all others are alike, the lowest id wins */
         if (token == END_TOKEN)
             break;
         piece_of(token, c->expected + at);
@@ -309,6 +339,7 @@ static void client_submit(struct client *c, int32_t max_tokens)
     c->gen->n_tokens = (size_t)c->n;
     c->gen->params.temperature = 0;
     c->gen->params.max_tokens = max_tokens;
+    c->gen->params.ignore_eos = c->endless;
     c->len = 0;
     c->ends = 0;
     c->cancelled = false;
@@ -415,10 +446,14 @@ static void begin(unsigned seed, struct context_info info, bool keep)
     sim.seed = seed;
     sim.during = NULL;
     sim.fault_percent = 0;
+    sim.row_ns = COST_ROW_NS;
+    sim.info.one_row_ns = COST_FIXED_NS + COST_ROW_NS;
     submitted = ended = cancelled_some = 0;
     memset(clients, 0, sizeof clients);
     assert_true(batch_open((struct engine_model *)&sim, &(struct batch_options){.cache_prefixes = keep}, &batch, NULL));
 }
+
+static struct batch_stats seen; /* sums over all runs: was everything met? */
 
 static bool nobody_left(void)
 {
@@ -439,6 +474,12 @@ static void finish_all(void)
     cache_forget(batch->cache);
     assert_int_equal(sim.used, 0); /* no cell is lost */
     assert_int_equal(cache_cells_used(batch->cache), 0);
+    seen.preemptions += batch->stats.preemptions;
+    seen.parked += batch->stats.parked;
+    seen.unparked += batch->stats.unparked;
+    seen.cached_tokens += batch->stats.cached_tokens;
+    seen.cancelled += batch->stats.cancelled;
+    seen.evictions += batch->stats.evictions;
     batch_stop(&batch, 0);
 }
 
@@ -469,6 +510,7 @@ static void traffic(unsigned seed)
         .multiple = rand_r(&dice) % 2 ? 4 : 1,
         .partial = partial,
         .causal_memory = true,
+        .park_bytes = rand_r(&dice) % 3 ? (uint64_t)rand_r(&dice) % 8192 : 0,
     };
     begin(seed, info, rand_r(&dice) % 4 != 0);
     sim.fault_percent = rand_r(&dice) % 2 ? 0 : 3;
@@ -508,6 +550,8 @@ static void whatever_comes_nothing_is_lost(void **state)
         traffic(seed);
     }
     last_seed = 0;
+    assert_true(seen.preemptions > n / 10 && seen.parked > n / 10 && seen.unparked > n / 10 && seen.evictions > n / 10);
+    assert_true(seen.cached_tokens > n && seen.cancelled > n / 10);
 }
 
 static const struct context_info roomy = {.cells = 4096,
@@ -557,6 +601,52 @@ static void a_later_one_takes_over_what_runs(void **state)
     assert_int_equal(sim.rows_computed, 1000 + 2 * 20);
 }
 
+/* The longest step from now until client `until` has ended, beside those who decode. */
+static int64_t longest_gap(const struct client *until)
+{
+    int64_t longest = 0;
+    while (until->gen != NULL) {
+        int64_t before = sim.now_ns;
+        turn();
+        longest = sim.now_ns - before > longest ? sim.now_ns - before : longest;
+    }
+    return longest;
+}
+
+/* Four decode when a prompt of 3,500 tokens comes: nobody waits longer than twice an undisturbed gap (or the target of
+ * 100 ms) and a minimal chunk. And a short prompt does not wait for the long one. */
+static void a_long_prompt_freezes_nobody(void **state)
+{
+    static const int64_t row_costs[] = {200000, 1000000, 20000000}; /* a small model, a large one */
+    (void)state;
+    for (size_t i = 0; i < sizeof row_costs / sizeof row_costs[0]; i++) {
+        begin(1, roomy, false);
+        sim.row_ns = row_costs[i];
+        for (int32_t k = 0; k < 4; k++) {
+            clients[k].n = 5;
+            for (int32_t j = 0; j < 5; j++)
+                clients[k].tokens[j] = k + j;
+            clients[k].endless = true;
+            client_submit(&clients[k], 110);
+        }
+        for (int t = 0; t < 12; t++)
+            turn();
+        int64_t idle = COST_FIXED_NS + 4 * sim.row_ns, target = 2 * idle > 100 * CLOCK_MS ? 2 * idle : 100 * CLOCK_MS;
+        client_shared(&clients[4], 3500, 1, 9);
+        client_submit(&clients[4], 1);
+        turn();
+        client_shared(&clients[5], 0, 30, 11); /* short */
+        client_submit(&clients[5], 1);
+        int64_t gap = longest_gap(&clients[5]);
+        assert_non_null(clients[4].gen);
+        if (gap > target + 16 * sim.row_ns)
+            fail_msg("row %lld: gap %lld target %lld", (long long)sim.row_ns, (long long)gap, (long long)target);
+        gap = longest_gap(&clients[0]);
+        assert_true(gap <= target + 16 * sim.row_ns);
+        finish_all();
+    }
+}
+
 /* Rows are exact where nothing was cut short: each token once, but what was taken over. */
 static void prefix_accounting_is_exact(void **state)
 {
@@ -589,6 +679,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(sixteen_compute_a_prefix_once),
         cmocka_unit_test(a_later_one_takes_over_what_runs),
+        cmocka_unit_test(a_long_prompt_freezes_nobody),
         cmocka_unit_test(prefix_accounting_is_exact),
         cmocka_unit_test_teardown(whatever_comes_nothing_is_lost, tell_seed),
     };

@@ -11,14 +11,10 @@
 enum {
     STEP_HEADROOM = 32,    /* cells that an admitted request finds beyond its prompt */
     STEP_SHARE_LEAST = 32, /* tokens in common with an older prompt that are worth waiting for */
-    STEP_CHUNK_LEAST = 32,
-    STEP_BELOW_TILES = 60, /* rows */
-    STEP_TILES_LEAST = 128,
-    STEP_GAP_NS = 100 * 1000000, /* aimed at between two tokens while prompts are computed */
     STEP_PIECE_MAX = 65536,
 };
 
-static bool request_decodes(const struct gen_private *r)
+bool request_decodes(const struct gen_private *r)
 {
     return r->n_tokens > r->n_prompt && r->n_tokens - r->computed == 1;
 }
@@ -41,7 +37,9 @@ static void step_admit(struct batch *b)
     while (b->waiting.first != NULL && b->active.n < b->limits.parallel) {
         struct gen_private *r = b->waiting.first;
         int32_t room = b->limits.cells - cache_cells_held(b->cache) - step_promised(b);
-        int32_t want = r->n_tokens - cache_match(b->cache, r->tokens, r->n_tokens) + STEP_HEADROOM;
+        int32_t there;
+        (void)cache_match(b->cache, r->tokens, r->n_tokens, r->salt, &there);
+        int32_t want = r->n_tokens - there + STEP_HEADROOM;
         if (b->active.n > 0 && want > room)
             return;
         list_remove(&b->waiting, r);
@@ -51,7 +49,7 @@ static void step_admit(struct batch *b)
     }
 }
 
-/* The newest active request waits again; its tokens are computed anew later, its sampler is as it was. The only
+/* The newest active request waits again; its cells are saved or computed anew later, its sampler is as it was. The only
  * one ends: gen_submit has checked that it fits, so that would be for ever. */
 static void step_preempt(struct batch *b)
 {
@@ -66,7 +64,8 @@ static void step_preempt(struct batch *b)
     while (newest->next != NULL)
         newest = newest->next;
     log_debug("a request waits for cells", "tokens=%d active=%d", newest->n_tokens, b->active.n);
-    cache_give(b->cache, &newest->seq, false);
+    if (newest->seq >= 0)
+        cache_suspend(b->cache, &newest->seq);
     b->stats.preemptions++;
     newest->computed = newest->rows = 0;
     newest->preempted = true;
@@ -80,10 +79,11 @@ static void step_preempt(struct batch *b)
 static bool request_waits(const struct batch *b, const struct gen_private *r, int32_t there)
 {
     for (const struct gen_private *older = b->active.first; older != r; older = older->next) {
-        if (request_decodes(older))
+        if (request_decodes(older) || older->salt != r->salt)
             continue;
         int32_t common = cache_common(older->tokens, older->n_tokens, r->tokens, r->n_tokens - 1);
-        if (common >= there + STEP_SHARE_LEAST && common > older->computed)
+        bool nearly = older->computed > 0 && older->computed >= there; /* a step more, and all of it is there */
+        if (common > older->computed && common >= there + (nearly ? 1 : STEP_SHARE_LEAST))
             return true;
     }
     return false;
@@ -95,33 +95,13 @@ static void step_fill_items(struct batch *b)
     for (struct gen_private *r = b->active.first; r != NULL; r = r->next, item++) {
         *item = (struct schedule_item){.remaining = r->n_tokens - r->computed, .decoding = request_decodes(r)};
         if (r->seq < 0) {
-            int32_t there = cache_match(b->cache, r->tokens, r->n_tokens);
+            int32_t cells;
+            int32_t there = cache_match(b->cache, r->tokens, r->n_tokens, r->salt, &cells);
             item->remaining -= there;
             item->decoding = false;
             item->waits = b->limits.partial && request_waits(b, r, there);
         }
     }
-}
-
-/* Prompt rows beside decoding ones: what takes STEP_GAP_NS, but not fewer than a step's fixed cost is worth. From 64
- * rows on, flash attention computes tiles of 64 rows against the cells of all of them, also of rows that belong to
- * different requests; so a step that is not much longer stays just below. 16 prompts at once, one thread, CPU seconds
- * with 44, 112, 512 prompt rows: 135M Q8_0 10.3, 11.1, 10.7; 1B Q4_0 38.1, 38.5, 37.1 (240). */
-static struct schedule_limits step_limits(const struct batch *b)
-{
-    struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = 4};
-    if (!b->adapt_chunk)
-        return l;
-    int32_t decoding = 0;
-    for (const struct gen_private *r = b->active.first; r != NULL; r = r->next)
-        decoding += request_decodes(r);
-    double rows = b->row_ns > 0 ? (double)STEP_GAP_NS / b->row_ns : 0;
-    l.chunk = rows > (double)l.ubatch ? l.ubatch : (int32_t)rows / 4 * 4;
-    if (decoding + l.chunk < STEP_TILES_LEAST)
-        l.chunk = STEP_BELOW_TILES - decoding;
-    if (l.chunk < STEP_CHUNK_LEAST)
-        l.chunk = STEP_CHUNK_LEAST;
-    return l;
 }
 
 /* Gives each request of the plan its sequence; those that get none have no rows in this step. */
@@ -134,11 +114,13 @@ static void step_take_sequences(struct batch *b)
         if (r->rows == 0 || r->seq >= 0)
             continue;
         int32_t reused;
-        if (!cache_take(b->cache, r->tokens, r->n_tokens, &r->seq, &reused)) {
+        enum cache_miss miss;
+        if (!cache_take(b->cache, r->tokens, r->n_tokens, r->salt, &r->seq, &reused, &miss)) {
             r->rows = 0;
             continue;
         }
         r->computed = reused;
+        log_debug("a request begins", "prompt=%d reused=%d why=\"%s\"", r->n_prompt, reused, cache_miss_text(miss));
         if (r->rows > r->n_tokens - reused)
             r->rows = r->n_tokens - reused;
         if (r->started_ns == 0) {
@@ -187,7 +169,7 @@ static void step_fill_batch(struct batch *b, int32_t pads)
 /* Plans until there is a batch with room for it. False: nothing can be computed now. */
 static bool step_plan(struct batch *b)
 {
-    struct schedule_limits limits = step_limits(b);
+    struct schedule_limits limits = budget_limits(b);
     while (b->active.n > 0) {
         step_fill_items(b);
         schedule_plan(b->items, (size_t)b->active.n, &limits);
@@ -244,6 +226,7 @@ static enum gen_finish request_take_token(struct batch *b, struct gen_private *r
     }
     struct guided *guided = r->sampler.guided;
     bool whole = guided != NULL && guided_accept(guided, token);
+    r->stats.reasoning_tokens = guided == NULL ? 0 : guided_thought(guided);
     model_piece(b->model, token, guided != NULL && guided_is_special(guided, token), &piece);
     if (r->params.top_logprobs >= 0)
         request_logprobs(b, r, logits, token, &piece);
@@ -326,14 +309,6 @@ static void step_fail(struct batch *b)
     }
 }
 
-static void step_learn(struct batch *b, int32_t rows, int64_t ns)
-{
-    if (rows < 16)
-        return; /* mostly decoding */
-    double now = (double)ns / (double)rows;
-    b->row_ns = b->row_ns > 0 ? b->row_ns * 0.75 + now * 0.25 : now;
-}
-
 void step_run(struct batch *b)
 {
     step_admit(b);
@@ -341,6 +316,7 @@ void step_run(struct batch *b)
         return;
     int32_t rows = step_count_rows(b);
     bool padded = context_rows(b->ctx) > rows;
+    struct cost_step planned = budget_planned(b);
     int64_t start = clock_now_ns();
     enum context_result result = context_decode(b->ctx);
     if (padded)
@@ -360,7 +336,7 @@ void step_run(struct batch *b)
         return;
     }
     b->stats.decoded_rows += (uint64_t)rows;
-    step_learn(b, rows, clock_now_ns() - start);
+    budget_learn(b, &planned, clock_now_ns() - start);
     step_answer(b);
     cache_age(b->cache, rows);
 }

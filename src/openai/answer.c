@@ -31,6 +31,8 @@ static void write_head(struct json_out *j, const struct openai_head *head, const
     json_kv_int(j, "created", head->created);
     json_kv_str(j, "model", head->model);
     json_kv_str(j, "system_fingerprint", FINGERPRINT);
+    if (head->service_tier != NULL)
+        json_kv_str(j, "service_tier", head->service_tier);
 }
 
 static void write_usage(struct json_out *j, const struct openai_usage *u)
@@ -44,6 +46,12 @@ static void write_usage(struct json_out *j, const struct openai_usage *u)
     json_open(j, '{');
     json_kv_int(j, "cached_tokens", u->cached_tokens);
     json_close(j, '}');
+    if (u->reasoning_tokens > 0) {
+        json_key(j, "completion_tokens_details");
+        json_open(j, '{');
+        json_kv_int(j, "reasoning_tokens", u->reasoning_tokens);
+        json_close(j, '}');
+    }
     json_close(j, '}');
 }
 

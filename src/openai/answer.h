@@ -24,16 +24,18 @@
 /* The same in every object of one answer. */
 struct openai_head {
     enum openai_kind kind;
-    const char *id;     /* "chatcmpl-…", "cmpl-…" */
-    const char *model;  /* as the client named it */
-    int64_t created;    /* Unix seconds */
-    bool include_usage; /* chunks carry "usage":null, as OpenAI's do then */
+    const char *id;           /* "chatcmpl-…", "cmpl-…" */
+    const char *model;        /* as the client named it */
+    int64_t created;          /* Unix seconds */
+    const char *service_tier; /* as the client gave it; NULL: left out */
+    bool include_usage;       /* chunks carry "usage":null, as OpenAI's do then */
 };
 
 enum openai_finish { OPENAI_RUNNING, OPENAI_FINISH_STOP, OPENAI_FINISH_LENGTH, OPENAI_FINISH_TOOLS };
 
 struct openai_usage {
     int64_t prompt_tokens, cached_tokens, completion_tokens;
+    int64_t reasoning_tokens; /* of completion_tokens; 0 is not written */
 };
 
 struct openai_timings {

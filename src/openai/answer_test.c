@@ -11,9 +11,9 @@
 
 #include <cmocka.h>
 
-static const struct openai_head chat_head = {OPENAI_CHAT, "chatcmpl-1", "ai/m", 1700000000, false};
-static const struct openai_head text_head = {OPENAI_COMPLETION, "cmpl-1", "ai/m", 1700000000, false};
-static const struct openai_usage usage = {5, 2, 3};
+static const struct openai_head chat_head = {OPENAI_CHAT, "chatcmpl-1", "ai/m", 1700000000, NULL, false};
+static const struct openai_head text_head = {OPENAI_COMPLETION, "cmpl-1", "ai/m", 1700000000, NULL, false};
+static const struct openai_usage usage = {5, 2, 3, 0};
 static const struct openai_timings timings = {3, 2, 3, 10.0, 30.0};
 
 #define HEAD(id, object)                                                                                               \

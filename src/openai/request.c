@@ -31,17 +31,18 @@ static bool request_embedding(const json_t *body, struct arena *a, struct openai
     return request_prompts(body, "input", a, r, err);
 }
 
-static bool request_body(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+static bool request_body(json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     if (!json_is_object(body))
         return err_set(err, ERR_INVALID, "the body must be a JSON object, it is %s", json_kind(body));
     if (!request_model(body, a, r, err) || !request_fields(body, a, r, err))
         return false;
+    request_unknown(body, a, r);
     switch (r->kind) {
     case OPENAI_CHAT:
-        return request_tools(body, a, r, err) && request_messages(body, a, r, err);
+        return request_tools(body, a, r, err) && request_format(body, a, r, err) && request_messages(body, a, r, err);
     case OPENAI_COMPLETION:
-        return request_prompts(body, "prompt", a, r, err);
+        return request_format(body, a, r, err) && request_prompts(body, "prompt", a, r, err);
     case OPENAI_EMBEDDING:
         return request_embedding(body, a, r, err);
     }
@@ -60,9 +61,10 @@ bool openai_request_parse(enum openai_kind kind, const char *body, size_t len, s
     request_defaults(kind, &r);
     if (!request_body(root, a, &r, err))
         return false;
-    if (r.kind == OPENAI_COMPLETION && r.n_prompts > (size_t)LIMIT_SEQUENCES / (size_t)r.n)
-        return err_param(err, "prompt", "%zu prompts with n = %" PRId64 " are more than %d choices in one request",
-                         r.n_prompts, r.n, (int)LIMIT_SEQUENCES);
+    if (r.kind == OPENAI_COMPLETION && r.n_prompts > (size_t)LIMIT_SEQUENCES / (size_t)r.best_of)
+        return err_param(err, "prompt",
+                         "%zu prompts with n or best_of = %" PRId64 " are more than %d choices in one request",
+                         r.n_prompts, r.best_of, (int)LIMIT_SEQUENCES);
     *ret_request = r;
     return true;
 }

@@ -1,5 +1,4 @@
-/* openai/request_fields.c: the parameters that are one number or one word, a row each, and the fields
- * that we know but cannot honour yet. */
+/* openai/request_fields.c: the parameters that are one number or one word, a row each. */
 #include "base/cleanup.h"
 #include "base/limits.h"
 #include "openai/request_parts.h"
@@ -36,6 +35,9 @@ static const struct field_row field_rows[] = {
     {"seed", GEN, FIELD_INT, -SEED_MAX, SEED_MAX, OPT(seed)},
     {"max_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
     {"max_completion_tokens", GEN, FIELD_INT, -1, INT32_MAX, OPT(max_tokens)},
+    {"reasoning_budget", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
+    {"thinking_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
+    {"reasoning_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
     {"ignore_eos", GEN, FIELD_BOOL, 0, 0, OPT(ignore_eos)},
     {"n", GEN, FIELD_INT, 1, LIMIT_CHOICES, AT(n)},
     {"stream", GEN, FIELD_BOOL, 0, 0, AT(stream)},
@@ -45,53 +47,14 @@ static const struct field_row field_rows[] = {
     {"dimensions", OPENAI_EMBEDDING, FIELD_INT, 1, INT32_MAX, AT(dimensions)},
 };
 
-static bool is_empty(const json_t *v)
-{
-    return json_is_false(v) || (json_is_array(v) && json_array_size(v) == 0) ||
-           (json_is_object(v) && json_object_size(v) == 0) || (json_is_string(v) && json_string_length(v) == 0);
-}
-
-static bool is_word(const json_t *v, const char *word)
-{
-    return json_is_string(v) && strcmp(json_string_value(v), word) == 0;
-}
-static bool is_none_or_auto(const json_t *v) { return is_word(v, "none") || is_word(v, "auto"); }
-static bool is_text_format(const json_t *v) { return is_word(json_object_get(v, "type"), "text"); }
-
-static bool is_text_only(const json_t *v)
-{
-    bool all = json_is_array(v);
-    for (size_t i = 0; all && i < json_array_size(v); i++)
-        all = is_word(json_array_get(v, i), "text");
-    return all;
-}
-
-struct refused_row {
-    const char *name;
-    unsigned kinds;
-    bool (*harmless)(const json_t *value); /* values that ask for nothing */
-    const char *way_out;
-};
-
-static const struct refused_row refused_rows[] = {
-    {"functions", OPENAI_CHAT, is_empty, "write tools"},
-    {"function_call", OPENAI_CHAT, is_none_or_auto, "write tool_choice"},
-    {"response_format", GEN, is_text_format, "only {\"type\":\"text\"} is taken"},
-    {"modalities", OPENAI_CHAT, is_text_only, "only [\"text\"] is taken"},
-    {"audio", OPENAI_CHAT, is_empty, "leave it out"},
-    {"web_search_options", OPENAI_CHAT, is_empty, "leave it out"},
-    {"grammar", GEN, is_empty, "leave it out"},
-    {"json_schema", GEN, is_empty, "leave it out"},
-    {"suffix", OPENAI_COMPLETION, is_empty, "leave it out, or put the model's own fill-in tokens into the prompt"},
-};
-
 void request_defaults(enum openai_kind kind, struct openai_request *r)
 {
-    *r = (struct openai_request){.kind = kind, .n = 1, .dimensions = OPENAI_UNSET, .parallel_tool_calls = true};
+    *r = (struct openai_request){
+        .kind = kind, .n = 1, .best_of = 1, .dimensions = OPENAI_UNSET, .parallel_tool_calls = true};
     struct openai_sampling *s = &r->sampling;
     s->temperature = s->top_p = s->min_p = NAN;
     s->repeat_penalty = s->presence_penalty = s->frequency_penalty = NAN;
-    s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = OPENAI_UNSET;
+    s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = s->reasoning_budget = OPENAI_UNSET;
 }
 
 static bool field_read(const json_t *body, const struct field_row *row, struct openai_request *r, struct err *err)
@@ -108,15 +71,21 @@ static bool field_read(const json_t *body, const struct field_row *row, struct o
     return true;
 }
 
-/* best_of asks the server to throw answers away; as many as are returned is no request at all. */
-static bool best_of(const json_t *body, const struct openai_request *r, struct err *err)
+static bool best_of(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
-    int64_t best = r->n;
-    if (!json_get_int(body, "", "best_of", 1, LIMIT_CHOICES, &best, err))
+    const char *suffix = NULL;
+    r->best_of = r->n;
+    if (!json_get_int(body, "", "best_of", 1, LIMIT_CHOICES, &r->best_of, err) ||
+        !json_get_string(body, "", "suffix", &suffix, err))
         return false;
-    if (best != r->n)
-        return err_param(err, "best_of",
-                         "`best_of` must equal n (%d) or be left out: picking the best is not supported", (int)r->n);
+    if (r->best_of < r->n)
+        return err_param(err, "best_of", "`best_of` must be at least n (%d)", (int)r->n);
+    if (r->best_of > r->n && r->stream)
+        return err_param(err, "best_of", "`best_of` above n cannot be streamed: the best is known at the end");
+    if (suffix != NULL && suffix[0] != '\0')
+        r->suffix = arena_strdup(a, suffix);
+    if (r->suffix != NULL && r->echo)
+        return err_param(err, "echo", "`echo` together with `suffix` is not supported: leave one of them out");
     return true;
 }
 
@@ -171,16 +140,72 @@ static bool template_kwargs(const json_t *body, struct arena *a, struct openai_r
     return true;
 }
 
-static bool fields_refused(const json_t *body, enum openai_kind kind, struct err *err)
+/* One of a few words; *ret: which, SIZE_MAX when it was not given. */
+static bool word_of(const json_t *body, const char *name, const char *const *words, size_t n, size_t *ret,
+                    struct err *err)
 {
-    for (size_t i = 0; i < sizeof refused_rows / sizeof refused_rows[0]; i++) {
-        const struct refused_row *row = &refused_rows[i];
-        const json_t *value = json_object_get(body, row->name);
-        if ((row->kinds & kind) != 0 && value != NULL && !json_is_null(value) && !row->harmless(value))
-            return err_param(err, row->name, "`%s` is not supported by this version of Tug: %s", row->name,
-                             row->way_out);
-    }
+    const char *given = NULL;
+    *ret = SIZE_MAX;
+    if (!json_get_string(body, "", name, &given, err))
+        return false;
+    if (given == NULL)
+        return true;
+    for (size_t i = 0; i < n; i++)
+        if (strcmp(given, words[i]) == 0)
+            *ret = i;
+    return *ret != SIZE_MAX ||
+           err_param(err, name, "`%s` must be one of %s … %s (got \"%.64s\")", name, words[0], words[n - 1], given);
+}
+
+static bool reasoning(const json_t *body, struct openai_request *r, struct err *err)
+{
+    static const char *const efforts[] = {"none", "minimal", "low", "medium", "high", "xhigh"};
+    static const char *const forms[] = {"none", "auto", "deepseek"};
+    size_t effort;
+    size_t form;
+    if (!word_of(body, "reasoning_effort", efforts, 6, &effort, err) ||
+        !word_of(body, "reasoning_format", forms, 3, &form, err))
+        return false;
+    r->reasoning_effort = effort == SIZE_MAX ? NULL : efforts[effort];
+    r->reasoning_in_content = form == 0;
     return true;
+}
+
+static bool cache_key(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *key = NULL;
+    if (!json_get_string(body, "", "prompt_cache_key", &key, err))
+        return false;
+    if (key != NULL && strlen(key) > LIMIT_CACHE_KEY_BYTES)
+        return err_param(err, "prompt_cache_key", "`prompt_cache_key` has %zu bytes, at most %d are taken", strlen(key),
+                         LIMIT_CACHE_KEY_BYTES);
+    r->cache_key = key == NULL || key[0] == '\0' ? NULL : arena_strdup(a, key);
+    return true;
+}
+
+bool request_field_is_known(const char *name, enum openai_kind kind)
+{
+    for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++)
+        if ((field_rows[i].kinds & kind) != 0 && strcmp(field_rows[i].name, name) == 0)
+            return true;
+    return false;
+}
+
+/* OpenAI's word for how soon; here all are the same, and it is said back. */
+static bool service_tier(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    const char *tier = NULL;
+    if (!json_get_string(body, "", "service_tier", &tier, err))
+        return false;
+    if (tier != NULL && strlen(tier) > 32)
+        return err_param(err, "service_tier", "`service_tier` is longer than 32 bytes");
+    r->service_tier = tier == NULL ? NULL : arena_strdup(a, tier);
+    return true;
+}
+
+static bool chat_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    return reasoning(body, r, err) && chat_logprobs(body, r, err) && template_kwargs(body, a, r, err);
 }
 
 bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
@@ -190,14 +215,16 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         if ((row->kinds & r->kind) != 0 && !field_read(body, row, r, err))
             return false;
     }
-    if (!fields_refused(body, r->kind, err))
+    if (!request_refused(body, r->kind, err))
         return false;
     if (r->kind == OPENAI_EMBEDDING)
         return true;
-    if (r->kind == OPENAI_COMPLETION && !best_of(body, r, err))
+    if (!cache_key(body, a, r, err))
         return false;
-    if (r->kind == OPENAI_CHAT && (!chat_logprobs(body, r, err) || !template_kwargs(body, a, r, err)))
+    if (r->kind == OPENAI_COMPLETION && !best_of(body, a, r, err))
         return false;
-    return stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
+    if (r->kind == OPENAI_CHAT && !chat_fields(body, a, r, err))
+        return false;
+    return service_tier(body, a, r, err) && stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
            request_bias(body, a, &r->sampling, err) && fields_agree(r, err);
 }

@@ -13,8 +13,14 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
 /* request_lists.c: `stop` and `logit_bias`. */
 bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
+bool request_field_is_known(const char *name, enum openai_kind kind);
+/* request_known.c: what is refused; and r->unknown. */
+bool request_refused(const json_t *body, enum openai_kind kind, struct err *err);
+void request_unknown(json_t *body, struct arena *a, struct openai_request *r);
 /* request_tools.c: tools, tool_choice, parallel_tool_calls. */
 bool request_tools(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
+/* request_format.c: response_format, json_schema, grammar. After the tools. */
+bool request_format(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_messages.c */
 bool request_messages(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_prompts.c: `key` is "prompt" or "input" */

@@ -114,14 +114,33 @@ static void refused_bodies_name_their_field(void **state)
          "not among"},
         {OPENAI_CHAT, CHAT("\"parallel_tool_calls\":3"), "parallel_tool_calls", "true or false"},
         {OPENAI_CHAT, CHAT("\"functions\":[{\"name\":\"f\"}]"), "functions", "write tools"},
-        {OPENAI_CHAT, CHAT("\"response_format\":{\"type\":\"json_object\"}"), "response_format", "not supported"},
-        {OPENAI_CHAT, CHAT("\"response_format\":\"text\""), "response_format", "not supported"},
+        {OPENAI_CHAT, CHAT("\"response_format\":{\"type\":\"xml\"}"), "response_format.type", "must be"},
+        {OPENAI_CHAT, CHAT("\"response_format\":{}"), "response_format.type", "missing"},
+        {OPENAI_CHAT, CHAT("\"response_format\":\"text\""), "response_format", "an object"},
+        {OPENAI_CHAT, CHAT("\"response_format\":{\"type\":\"json_schema\"}"), "response_format.json_schema", "missing"},
+        {OPENAI_CHAT, CHAT("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"name\":\"n\"}}"),
+         "response_format.json_schema.schema", "missing"},
+        {OPENAI_CHAT,
+         CHAT("\"response_format\":{\"type\":\"json_schema\",\"json_schema\":{\"strict\":true,\"schema\":{\"type\":"
+              "\"object\","
+              "\"minProperties\":1}}}"),
+         "response_format.json_schema.schema", "\"minProperties\" is not supported"},
+        {OPENAI_CHAT, CHAT("\"json_schema\":{\"type\":\"object\"},\"response_format\":{\"type\":\"json_object\"}"),
+         "json_schema", "both given"},
+        {OPENAI_CHAT, CHAT("\"json_schema\":{\"type\":\"object\"},\"grammar\":\"root ::= \\\"a\\\"\""), "grammar",
+         "together with a schema"},
+        {OPENAI_CHAT, CHAT(TOOLS("\"name\":\"f\"") ",\"grammar\":\"root ::= \\\"a\\\"\""), "grammar",
+         "together with tools"},
         {OPENAI_CHAT, CHAT("\"modalities\":[\"text\",\"audio\"]"), "modalities", "not supported"},
         {OPENAI_CHAT, CHAT("\"audio\":{\"voice\":\"x\"}"), "audio", "not supported"},
-        {OPENAI_CHAT, CHAT("\"grammar\":\"root ::= x\""), "grammar", "not supported"},
+        {OPENAI_CHAT, CHAT("\"reasoning_effort\":\"much\""), "reasoning_effort", "one of none"},
+        {OPENAI_CHAT, CHAT("\"reasoning_format\":\"xml\""), "reasoning_format", "one of none"},
+        {OPENAI_CHAT, CHAT("\"reasoning_budget\":-2"), "reasoning_budget", "between"},
+        {OPENAI_CHAT, CHAT("\"grammar\":3"), "grammar", "a string"},
         {OPENAI_CHAT, CHAT("\"chat_template_kwargs\":3"), "chat_template_kwargs", "an object"},
         {OPENAI_COMPLETION, "{}", "prompt", "missing"},
         {OPENAI_COMPLETION, "{\"prompt\":null}", "prompt", "missing"},
+        {OPENAI_CHAT, CHAT("\"prompt_cache_key\":5"), "prompt_cache_key", "not a number"},
         {OPENAI_COMPLETION, "{\"prompt\":{}}", "prompt", "got an object"},
         {OPENAI_COMPLETION, "{\"prompt\":[]}", "prompt", "empty array"},
         {OPENAI_COMPLETION, "{\"prompt\":[1,\"x\"]}", "prompt", "must be a token id"},
@@ -129,8 +148,12 @@ static void refused_bodies_name_their_field(void **state)
         {OPENAI_COMPLETION, "{\"prompt\":[1,4294967296]}", "prompt", "token id"},
         {OPENAI_COMPLETION, "{\"prompt\":[\"x\",3]}", "prompt[1]", "got a number"},
         {OPENAI_COMPLETION, "{\"prompt\":[[1],[]]}", "prompt[1]", "empty array"},
-        {OPENAI_COMPLETION, TEXT("\"suffix\":\"y\""), "suffix", "not supported"},
-        {OPENAI_COMPLETION, TEXT("\"best_of\":3"), "best_of", "must equal n"},
+        {OPENAI_COMPLETION, TEXT("\"suffix\":\"y\",\"echo\":true"), "echo", "together with `suffix`"},
+        {OPENAI_CHAT, CHAT("\"mirostat\":2"), "mirostat", "not supported"},
+        {OPENAI_CHAT, CHAT("\"verbosity\":\"low\""), "verbosity", "not supported"},
+        {OPENAI_CHAT, CHAT("\"samplers\":[\"top_k\"]"), "samplers", "not supported"},
+        {OPENAI_COMPLETION, TEXT("\"best_of\":1,\"n\":2"), "best_of", "at least n"},
+        {OPENAI_COMPLETION, TEXT("\"best_of\":3,\"stream\":true"), "best_of", "cannot be streamed"},
         {OPENAI_COMPLETION, TEXT("\"logprobs\":true"), "logprobs", "whole number"},
         {OPENAI_COMPLETION, TEXT("\"logprobs\":1,\"echo\":true"), "echo", "not supported"},
         {OPENAI_EMBEDDING, "{}", "input", "missing"},
@@ -354,6 +377,32 @@ static void deep_nesting_is_refused(void **state)
     arena_done(&a);
 }
 
+static void unknown_fields_are_listed(void **state)
+{
+    static const struct {
+        enum openai_kind kind;
+        const char *body, *unknown;
+    } rows[] = {
+        {OPENAI_CHAT, CHAT("\"temperature\":1,\"user\":\"u\",\"tools\":[],\"mirostat\":0,\"xtc_threshold\":0.1"), NULL},
+        {OPENAI_CHAT, CHAT("\"made_up\":1,\"temperature\":1,\"temprature\":2"), "made_up, temprature"},
+        {OPENAI_COMPLETION, TEXT("\"messages\":1"), "messages"},
+        {OPENAI_EMBEDDING, EMBED("\"stop\":1"), "stop"},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a = ARENA_INIT;
+        struct err err = ERR_INIT;
+        struct openai_request r;
+        if (!parse(rows[i].kind, rows[i].body, &a, &r, &err))
+            fail_msg("%s: %s", rows[i].body, err.text);
+        if (rows[i].unknown == NULL)
+            assert_null(r.unknown);
+        else
+            assert_string_equal(r.unknown, rows[i].unknown);
+        arena_done(&a);
+    }
+}
+
 static void tools_are_written_plainly(void **state)
 {
     static const struct {
@@ -420,6 +469,7 @@ static void ten_thousand_tools_are_refused_by_the_limits_name(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(unknown_fields_are_listed),
         cmocka_unit_test(tools_are_written_plainly),
         cmocka_unit_test(ten_thousand_tools_are_refused_by_the_limits_name),
         cmocka_unit_test(refused_bodies_name_their_field),

@@ -104,18 +104,19 @@ static bool tool_add(const json_t *tool, size_t index, const struct choice *choi
         return err_param(err, where, "`%s` must be an object (got %s)", where, json_kind(tool));
     if (!json_get_string(tool, where, "type", &type, err))
         return false;
-    if (strcmp(type, "function") != 0)
-        return err_param(err, where, "`%s.type`: only \"function\" is supported (got \"%.64s\")", where, type);
+    if (type == NULL || strcmp(type, "function") != 0)
+        return err_param(err, where, "`%s.type`: only \"function\" is supported", where);
     if (!json_need(tool, where, "function", err) || !json_get_object(tool, where, "function", &function, err))
         return false;
     if (!tool_name(function, inside, &name, err) ||
         !json_get_string(function, inside, "description", &description, err))
         return false;
-    if (choice->kind == CHOICE_NAMED && strcmp(choice->name, name) != 0)
+    if (choice->kind == CHOICE_NAMED && choice->name != NULL && name != NULL && strcmp(choice->name, name) != 0)
         return true;
     for (size_t i = 0; i < json_array_size(plain); i++) {
         const json_t *other = json_object_get(json_array_get(plain, i), "function");
-        if (strcmp(json_string_value(json_object_get(other, "name")), name) == 0)
+        const char *taken = json_string_value(json_object_get(other, "name"));
+        if (taken != NULL && name != NULL && strcmp(taken, name) == 0)
             return err_param(err, where, "`%s` has the name of another tool, \"%.64s\"", where, name);
     }
     json_t *parameters = tool_parameters(function, inside, err);

@@ -144,7 +144,7 @@ static json_t *ref_target(const struct walk *w, const char *ref)
 
 static bool ref_check(struct walk *w, json_t *node, const char *path)
 {
-    const char *ref = json_string_value(json_object_get(node, "$ref"));
+    const char *ref;
     json_t *to = node;
     for (int steps = 0; json_object_get(to, "$ref") != NULL; steps++) {
         ref = json_string_value(json_object_get(to, "$ref"));

@@ -151,6 +151,8 @@ static void chat_help_shortcuts(void)
                     "  Ctrl-K, Ctrl-U, Ctrl-W   cut to the end, to the beginning, the word before\n"
                     "  Ctrl-P, Ctrl-N, Ctrl-R   the line before, after, search\n"
                     "  Ctrl-L                   clear the screen\n"
+                    "  Ctrl-X                   write the message in $EDITOR\n"
+                    "  Ctrl-Z                   suspend\n"
                     "  Ctrl-C                   stop the answer, or clear the line\n"
                     "  Ctrl-D                   leave\n");
 }

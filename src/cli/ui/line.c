@@ -1,6 +1,8 @@
 /* cli/ui/line.c: see line.h. */
 #include "cli/ui/line.h"
 
+#include "cli/ui/line_keys.h"
+
 #include "base/buf.h"
 #include "base/check.h"
 #include "platform/file.h"
@@ -74,6 +76,7 @@ static void line_open_edit(struct line_editor *e)
     el_set(e->edit, EL_ADDFN, "tug-paste", "insert pasted text", line_on_paste);
     el_set(e->edit, EL_BIND, "^C", "tug-interrupt", NULL);
     el_set(e->edit, EL_BIND, "\x1b[200~", "tug-paste", NULL);
+    line_keys_bind(e->edit);
     el_set(e->edit, EL_BIND, "^R", "em-inc-search-prev", NULL);
     el_set(e->edit, EL_SETTY, "-d", "-isig", NULL); /* Ctrl-C is a key while a line is edited */
     e->history = history_init();

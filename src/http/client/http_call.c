@@ -268,7 +268,9 @@ void http_call_close(struct http_call **ref)
     if (call == NULL)
         return;
     curl_multi_remove_handle(call->pool->multi, call->easy);
-    if (call->own_pool || call->pool->spare != NULL) {
+    /* One whose transfer did not end well keeps its buffers, and then refuses to have them resized. */
+    bool clean = call->done && call->result == CURLE_OK;
+    if (call->own_pool || call->pool->spare != NULL || !clean) {
         curl_easy_cleanup(call->easy);
     } else {
         curl_easy_reset(call->easy);

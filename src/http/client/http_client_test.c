@@ -395,6 +395,24 @@ static void test_reuse(void **state)
     server_stop(&s);
 }
 
+/* A host that has no address, and again: the handle of the failed call is not used for the next one. */
+static void test_pool_after_a_failed_call(void **state)
+{
+    (void)state;
+    struct http_pool *pool = http_pool_new();
+    for (int i = 0; i < 3; i++) {
+        struct err err = ERR_INIT;
+        struct http_call *call = NULL;
+        struct http_call_spec spec = {
+            .method = "GET", .url = "http://no-such-host.invalid/", .cancel_fd = -1, .pool = pool};
+        assert_false(http_call_open(&spec, &call, &err));
+        assert_int_equal(err.code, ERR_UNREACHABLE);
+        spec.url = "http://127.0.0.1:1/";
+        assert_false(http_call_open(&spec, &call, &err));
+    }
+    http_pool_free(&pool);
+}
+
 static bool call_once(struct server *s, struct http_pool *pool, bool *ret_unsent)
 {
     struct err err = ERR_INIT;
@@ -724,14 +742,14 @@ static void test_urls(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),      cmocka_unit_test(test_headers),
-        cmocka_unit_test(test_requests),     cmocka_unit_test(test_head),
-        cmocka_unit_test(test_reuse),        cmocka_unit_test(test_unclean_close),
-        cmocka_unit_test(test_pools),        cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_latency),      cmocka_unit_test(test_one_byte_reads),
-        cmocka_unit_test(test_backpressure), cmocka_unit_test(test_too_large),
-        cmocka_unit_test(test_unreachable),  cmocka_unit_test(test_resolve_to),
-        cmocka_unit_test(test_urls),
+        cmocka_unit_test(test_answers),        cmocka_unit_test(test_headers),
+        cmocka_unit_test(test_requests),       cmocka_unit_test(test_head),
+        cmocka_unit_test(test_reuse),          cmocka_unit_test(test_unclean_close),
+        cmocka_unit_test(test_pools),          cmocka_unit_test(test_pool_after_a_failed_call),
+        cmocka_unit_test(test_cancel),         cmocka_unit_test(test_latency),
+        cmocka_unit_test(test_one_byte_reads), cmocka_unit_test(test_backpressure),
+        cmocka_unit_test(test_too_large),      cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_resolve_to),     cmocka_unit_test(test_urls),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

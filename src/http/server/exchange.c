@@ -98,6 +98,16 @@ static enum MHD_Result exchange_refuse(struct http_exchange *ex, const struct er
 
 /* ---- the headers ------------------------------------------------------------------------------- */
 
+/* A caller's own id is kept, so that its logs and ours can be laid side by side; never what could tear a log line. */
+static void exchange_take_id(struct http_request *req)
+{
+    static const char allowed[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._:-";
+    const char *given = http_header(req, "X-Request-Id");
+    size_t n = given == NULL ? 0 : strlen(given);
+    if (n > 0 && n < sizeof req->id && strspn(given, allowed) == n)
+        memcpy(req->id, given, n + 1);
+}
+
 /* Guards that need no route. */
 static bool exchange_guard(struct http_exchange *ex, struct err *err)
 {
@@ -174,6 +184,7 @@ static enum MHD_Result exchange_begin(struct http_exchange *ex, const char *meth
     int status = 0;
     ex->active = true;
     atomic_fetch_add(&ex->server->active, 1);
+    exchange_take_id(&ex->req);
     ex->req.client_fd = MHD_get_connection_info(ex->connection, MHD_CONNECTION_INFO_CONNECTION_FD)->connect_fd;
     if (!exchange_headers_fit(ex, &err))
         return exchange_refuse_status(ex, MHD_HTTP_REQUEST_HEADER_FIELDS_TOO_LARGE, &err);
@@ -297,8 +308,11 @@ void exchange_on_completed(void *listener, struct MHD_Connection *connection, vo
     stream_close(ex);
     if (req->sink_state != NULL)
         req->route->sink->end(req->sink_state);
+    int64_t took = clock_now_ns() - req->start_ns;
+    if (ex->server->config.done != NULL && ex->status != 0)
+        ex->server->config.done(req, ex->status, took);
     log_debug("answered", "id=%s method=%d path=%s status=%d ms=%lld%s", req->id, (int)req->method,
-              req->path != NULL ? req->path : "-", ex->status, (long long)((clock_now_ns() - req->start_ns) / CLOCK_MS),
+              req->path != NULL ? req->path : "-", ex->status, (long long)(took / CLOCK_MS),
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " cut=1");
     buf_done(&req->body);
     arena_done(&req->arena);

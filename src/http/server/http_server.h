@@ -47,7 +47,7 @@ enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_DELETE = 4, HTTP_PUT = 8, H
 enum http_body { HTTP_BODY_NONE, HTTP_BODY_BUFFER, HTTP_BODY_STREAM };
 enum http_right { HTTP_RIGHT_OPEN, HTTP_RIGHT_READ, HTTP_RIGHT_INFER, HTTP_RIGHT_WRITE }; /* OPEN needs no key */
 
-enum { HTTP_PARAMS_MAX = 4 };
+enum { HTTP_PARAMS_MAX = 4, HTTP_ID_MAX = 65 };
 
 struct http_server;
 
@@ -58,7 +58,8 @@ struct http_request {
     struct buf body;                     /* BUFFER routes; empty otherwise */
     void *sink_state;                    /* STREAM routes */
     int client_fd;                       /* to watch for SOCKET_CLOSED only */
-    char id[24]; /* "req-" + 16 characters: in the answer's X-Request-Id header and every log line */
+    char id[HTTP_ID_MAX]; /* in the answer's X-Request-Id header and every log line: the request's own X-Request-Id, if
+                           * it is 1 to 64 of letters, digits and . _ : -, else "req-" + 16 characters */
     int64_t start_ns;
     struct arena arena; /* freed when the answer is complete */
     void *app;          /* config.app */
@@ -82,7 +83,8 @@ void http_set_header(struct http_request *req, const char *name, const char *val
 /* The data is copied. */
 void http_reply(struct http_request *req, int status, const char *content_type, const void *data, size_t len);
 void http_reply_json(struct http_request *req, int status, const struct buf *json);
-/* {"error":{"message","type","param","code"}} with err's HTTP status; Retry-After on 429 and 503. */
+/* {"error":{"message","type","param","code"}} with err's HTTP status; Retry-After on 429 and 503:
+ * err->retry_after_s, or 1. */
 void http_reply_error(struct http_request *req, const struct err *err);
 void http_reply_stream(struct http_request *req, int status, const char *content_type, struct http_stream stream);
 
@@ -120,6 +122,8 @@ struct http_server_config {
     size_t max_connections;     /* of all listeners together; 0: LIMIT_CONNECTIONS */
     unsigned receive_timeout_s; /* without a byte of a request that has begun; 0: 15 */
     void *app;
+    /* Told of each request when its answer is out or cut, on its connection's thread; NULL: nobody. */
+    void (*done)(const struct http_request *req, int status, int64_t took_ns);
 };
 
 bool http_server_start(const struct http_server_config *config, struct http_server **ret_server, struct err *err);

@@ -85,8 +85,11 @@ void http_reply_stream(struct http_request *req, int status, const char *content
 static void reply_error_body(struct http_exchange *ex, int status, const struct err *err, struct buf *out)
 {
     openai_write_error(out, err);
-    if (status == 429 || status == 503)
-        http_set_header(&ex->req, "Retry-After", "1");
+    if (status == 429 || status == 503) {
+        char seconds[16];
+        (void)text_format(seconds, sizeof seconds, "%d", err->retry_after_s > 0 ? err->retry_after_s : 1);
+        http_set_header(&ex->req, "Retry-After", seconds);
+    }
     if (status == 401)
         http_set_header(&ex->req, "WWW-Authenticate", "Bearer");
     log_debug("refused a request", "id=%s status=%d path=%s why=%s", ex->req.id, status,
