@@ -175,6 +175,7 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     ctx->value_type = context_value_type(model_handle(m), model, o);
     ctx->key_type = o->kv_type >= 0 ? ctx->value_type : GGML_TYPE_F16;
     uint64_t kv = context_kv_bytes(model_handle(m), ctx->key_type, ctx->value_type);
+    i->gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL;
     i->tiles = ctx->key_type == GGML_TYPE_F16 && ctx->value_type == GGML_TYPE_F16;
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
@@ -223,8 +224,9 @@ static bool context_warm_up(struct context *ctx, const struct llama_model *m, st
 {
     llama_token token = llama_vocab_bos(llama_model_get_vocab(m));
     context_add(ctx, token < 0 ? 0 : token, 0, 0, true);
+    int64_t start = clock_thread_cpu_ns();
     enum context_result result = context_decode(ctx);
-    ctx->info.one_row_ns = ctx->times.decode_ns;
+    ctx->info.one_row_ns = ctx->info.gpu ? ctx->times.decode_ns : clock_thread_cpu_ns() - start;
     context_forget(ctx);
     if (result != CONTEXT_OK)
         return err_set(err, ERR_ENGINE,
