@@ -168,6 +168,23 @@ static int32_t context_multiple(const struct llama_model *m)
     }
 }
 
+static void context_choose_embedding(struct context_info *i, const struct model_info *model, int32_t context)
+{
+    int32_t most = context > 0 ? context : CONTEXT_EMBEDDING_TOKENS;
+    i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
+    i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
+    i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
+}
+
+static void context_choose_text(struct context_info *i, const struct model_info *model, const struct batch_options *o,
+                                uint64_t kv)
+{
+    i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
+    i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
+    i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
+    i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
+}
+
 static void context_choose(struct context *ctx, struct engine_model *m, const struct batch_options *o)
 {
     const struct model_info *model = model_get_info(m);
@@ -181,17 +198,10 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
     i->multiple = model->recurrent ? 1 : context_multiple(model_handle(m));
-    if (model->embedding) {
-        int32_t most = o->context > 0 ? o->context : CONTEXT_EMBEDDING_TOKENS;
-        i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
-        i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
-        i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
-    } else {
-        i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
-        i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
-        i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
-        i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
-    }
+    if (model->embedding)
+        context_choose_embedding(i, model, o->context);
+    else
+        context_choose_text(i, model, o, kv);
     i->kv_bytes = kv * (uint64_t)i->cells;
     uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
     i->park_bytes = i->kv_bytes < spare ? i->kv_bytes : spare;
