@@ -30,8 +30,8 @@ struct batch {
     struct request_list waiting, active;
     struct schedule_item *items; /* of the plan, in the order of `active` */
     bool adapt_chunk;
-    struct cost cost; /* in CPU time of the batch thread */
-    double slowness;  /* how much longer a step takes, from 1 */
+    struct cost cost;    /* in CPU time of the batch thread */
+    double slowness;     /* how much longer a step takes, from 1 */
     int32_t prompt_rows; /* of the last step that had any, the decoding ones included */
     struct batch_stats stats;
 };

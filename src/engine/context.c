@@ -185,6 +185,12 @@ static void context_choose_text(struct context_info *i, const struct model_info 
     i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
 }
 
+static uint64_t context_choose_park(uint64_t kv_bytes)
+{
+    uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
+    return kv_bytes < spare ? kv_bytes : spare;
+}
+
 static void context_choose(struct context *ctx, struct engine_model *m, const struct batch_options *o)
 {
     const struct model_info *model = model_get_info(m);
@@ -203,8 +209,7 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     else
         context_choose_text(i, model, o, kv);
     i->kv_bytes = kv * (uint64_t)i->cells;
-    uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
-    i->park_bytes = i->kv_bytes < spare ? i->kv_bytes : spare;
+    i->park_bytes = context_choose_park(i->kv_bytes);
 }
 
 /* The functions that only a CPU backend has; it may have been loaded at run time. */

@@ -6,6 +6,8 @@
  * The model's next token is a hash of what the sequence's cells really hold. A prefix taken from the wrong
  * conversation, a token computed twice or left out, a cell lost: each gives another text than the prompt alone does.
  *
+ * Long, but one thing: the model, its clients and what must hold between turns make sense only together.
+ *
  *   SIM_SEEDS=100000 build/tests/sim_test       more of it; SIM_FIRST=N begins with seed N */
 #include "engine/batch_private.h"
 
