@@ -94,7 +94,7 @@ def llama_server(model, streams, context, threads=THREADS, *flags):
 class Stream:
     """One streamed chat: time to first token, gaps, tokens, all in seconds."""
 
-    def __init__(self, port, prompt, tokens, path="/v1/chat/completions", model="m", unix=None):
+    def __init__(self, port, prompt, tokens, path="/v1/chat/completions", model="m", unix=None, on_token=None):
         body = {"model": model, "stream": True, "max_tokens": tokens, "temperature": 0, "ignore_eos": True}
         body |= {"cache_prompt": False, "messages": [{"role": "user", "content": prompt}]}
         body["stream_options"] = {"include_usage": True}
@@ -116,6 +116,8 @@ class Stream:
                 continue
             if b'"content":"' in line and b'"content":""' not in line:
                 self.times.append(time.monotonic() - begin)
+                if on_token is not None:
+                    on_token(len(self.times))
             elif b'"usage":{' in line:
                 self.usage = json.loads(line[6:])["usage"]
         self.end = time.monotonic() - begin

@@ -12,8 +12,8 @@ from common import Server, Stream, free_port, median, prompt, row, starter
 def main():
     p = argparse.ArgumentParser(description=__doc__)
     p.add_argument("--build", type=pathlib.Path, default=pathlib.Path("build"))
-    p.add_argument("--requests", type=int, default=40)
-    p.add_argument("--streams", type=int, default=8)
+    p.add_argument("--requests", type=int, default=30)
+    p.add_argument("--streams", type=int, default=4)
     args = p.parse_args()
     build = args.build.resolve()
     with tempfile.TemporaryDirectory() as home:
@@ -22,6 +22,7 @@ def main():
         env = {"MODEL_RUNNER_HOST": f"http://127.0.0.1:{port}", "TUG_HOME": home, "PATH": "/usr/bin:/bin"}
         package = [str(build / "tug"), "package", "--gguf", starter(), "ai/bench"]
         subprocess.run(package, check=True, capture_output=True, env=env)
+        print("model packaged; the engine loads", flush=True)
         Stream(port, "warm up", 1, model="ai/bench")
         (socket_path,) = [f for f in (pathlib.Path(home) / "run").iterdir() if f.is_socket() and f.name != "tug.sock"]
         through, beside = {"port": port, "model": "ai/bench"}, {"port": None, "unix": socket_path}
@@ -33,9 +34,9 @@ def main():
         each = ([], [])
         for k in range(args.streams):
             for way, times in ((through, each[0]), (beside, each[1])):
-                s = Stream(prompt=prompt(8, 4), tokens=128, **way)
+                s = Stream(prompt=prompt(8, 4), tokens=64, **way)
                 times.append((s.end - s.ttft) / max(1, len(s.times) - 1))
-        print(f"overhead: the daemon in front of its engine, {args.requests} requests, {args.streams} streams of 128 tokens")
+        print(f"overhead: the daemon in front of its engine, {args.requests} requests, {args.streams} streams of 64 tokens")
         row("", "daemon", "engine", "difference", widths=(26, 12, 12, 12))
         a, b = median(one[0]), median(one[1])
         row("request of one token, ms", f"{a * 1e3:.2f}", f"{b * 1e3:.2f}", f"{(a - b) * 1e3:+.2f}", widths=(26, 12, 12, 12))

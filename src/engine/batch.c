@@ -130,6 +130,7 @@ static void batch_publish(struct batch *b)
         b->stats.parked = cache.parked;
         b->stats.unparked = cache.unparked;
         b->stats.park_bytes = cache.park_bytes;
+        b->stats.compactions = cache.compactions;
     }
     queue_set_stats(b->queue, &b->stats);
 }
@@ -197,6 +198,7 @@ static void batch_prepare(struct batch *b, struct engine_model *m, const struct 
     b->limits = *info;
     b->adapt_chunk = options->chunk == 0;
     cost_init(&b->cost, info->one_row_ns);
+    b->slowness = 1;
     b->items = check_alloc(calloc((size_t)info->parallel + 1, sizeof *b->items));
     b->queue = queue_new(&(struct queue_limits){info->sequence, model->n_vocab, model->n_embd, model->embedding});
     b->stats = (struct batch_stats){.context = info->sequence,

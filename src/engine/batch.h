@@ -139,7 +139,7 @@ struct batch_stats {
     int32_t context, parallel, threads;
     int32_t running, waiting;
     uint64_t requests, prompt_tokens, cached_tokens, generated_tokens, decoded_rows, steps, cancelled, preemptions;
-    uint64_t cache_hits, cache_misses, evictions, parked, unparked, park_bytes;
+    uint64_t cache_hits, cache_misses, evictions, parked, unparked, park_bytes, compactions;
     int64_t busy_ns, decode_call_ns; /* time with work; time inside llama_decode */
     int64_t step_ns, predicted_ns;   /* of the steps that were computed: their time, and what was expected */
     int32_t cells_used, cells_total;

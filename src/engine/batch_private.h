@@ -30,7 +30,8 @@ struct batch {
     struct request_list waiting, active;
     struct schedule_item *items; /* of the plan, in the order of `active` */
     bool adapt_chunk;
-    struct cost cost;
+    struct cost cost;    /* in CPU time of the batch thread */
+    double slowness;     /* how much longer a step takes, from 1 */
     int32_t prompt_rows; /* of the last step that had any, the decoding ones included */
     struct batch_stats stats;
 };
@@ -53,7 +54,7 @@ bool request_decodes(const struct gen_private *r);
  * it took. */
 struct schedule_limits budget_limits(const struct batch *b);
 struct cost_step budget_planned(const struct batch *b);
-void budget_learn(struct batch *b, const struct cost_step *step, int64_t ns);
+void budget_learn(struct batch *b, const struct cost_step *step, int64_t ns, int64_t cpu_ns);
 
 /* One step of text generation (step.c), or of embeddings (embed.c). Something is waiting or active. */
 void step_run(struct batch *b);

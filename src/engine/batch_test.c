@@ -410,6 +410,40 @@ static void a_parked_prefix_gives_the_same_text(void **state)
     stop(b);
 }
 
+static void with_many(struct gen *g)
+{
+    g->params.max_tokens = 130;
+    g->params.ignore_eos = true;
+}
+
+/* One that came after many and is left alone high up in the cells moves down and goes on. */
+static void the_last_one_moves_down(void **state)
+{
+    struct gen *others[7];
+    struct prompt prompts[7], p = text_prompt(story);
+    (void)state;
+    struct batch *b = start(model, (struct batch_options){.context = 2048, .cache_prefixes = true});
+    for (unsigned i = 0; i < 7; i++) {
+        prompts[i] = number_prompt(100, 50 + i);
+        others[i] = gen_of(b, &prompts[i], 30);
+        others[i]->params.ignore_eos = true;
+        submit(others[i]);
+    }
+    struct gen *g = gen_of(b, &p, 130);
+    with_many(g);
+    submit(g);
+    assert_int_equal(finish(g, NULL), GEN_LENGTH);
+    assert_int_equal(g->stats.completion_tokens, 130);
+    for (int i = 0; i < 7; i++) {
+        gen_free(&others[i]);
+        free(prompts[i].tokens);
+    }
+    gen_free(&g);
+    free(p.tokens);
+    assert_true(stats_at_rest(b).compactions > 0);
+    stop(b);
+}
+
 static void a_full_queue_is_busy(void **state)
 {
     static struct gen *gens[LIMIT_QUEUE_REQUESTS + 8];
@@ -615,6 +649,7 @@ int main(void)
         cmocka_unit_test(sixteen_at_once_compute_their_prefix_once),
         cmocka_unit_test(few_cells_preempt_and_all_end),
         cmocka_unit_test(a_parked_prefix_gives_the_same_text),
+        cmocka_unit_test(the_last_one_moves_down),
         cmocka_unit_test(a_full_queue_is_busy),
         cmocka_unit_test(stopping_ends_what_runs),
         cmocka_unit_test(clients_come_and_go),

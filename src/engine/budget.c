@@ -1,7 +1,7 @@
 /* engine/budget.c: how many prompt rows may join a step, by the cost model (cost.h).
  *
  * While somebody decodes, a step's length is his gap between two tokens: with prompts in it, it may be BUDGET_GAP_NS,
- * or twice what it is without them, if that is more; but BUDGET_CHUNK_LEAST rows always join, or nobody would ever
+ * or twice what it is without them, if that is more; but a minimal chunk always joins, or nobody would ever
  * begin. While nobody decodes, steps are longer but not as long as they could be: a short prompt that comes meanwhile,
  * and a client that leaves, wait for their end, and chunks above 64 rows are no cheaper by the row (engine.md 4). */
 #include "engine/batch_private.h"
@@ -9,12 +9,14 @@
 enum {
     BUDGET_GAP_NS = 100 * 1000000,
     BUDGET_PROMPTS_NS = 300 * 1000000,
-    BUDGET_CHUNK_LEAST = 16, /* rows; below, each costs more */
+    BUDGET_CHUNK_LEAST = 16, /* rows; below, each costs more: */
+    BUDGET_STEP_LEAST = 32,  /* so do those of a step of fewer, whoever they belong to */
     BUDGET_PROMPTS_LEAST = 64,
     BUDGET_MULTIPLE = 4,
     BUDGET_TILE =
         64, /* rows from which flash attention over two F16 computes tiles against all cells, foreign ones too */
     BUDGET_BELOW_TILE = 60,
+    BUDGET_SLOWNESS_STEPS = 8,
 };
 
 /* Cells that a row at this position attends to, in the model's terms. */
@@ -72,8 +74,12 @@ struct schedule_limits budget_limits(const struct batch *b)
     struct schedule_limits l = {.ubatch = b->limits.ubatch, .chunk = b->limits.chunk, .multiple = BUDGET_MULTIPLE};
     struct cost_step decoding = budget_decoding(b, &depth);
     int64_t idle = decoding.rows > 0 ? cost_predict(&b->cost, &decoding) : 0;
-    int64_t target = decoding.rows == 0 ? BUDGET_PROMPTS_NS : idle > BUDGET_GAP_NS / 2 ? 2 * idle : BUDGET_GAP_NS;
-    int32_t least = decoding.rows == 0 ? BUDGET_PROMPTS_LEAST : BUDGET_CHUNK_LEAST;
+    int64_t target = (int64_t)((decoding.rows > 0 ? BUDGET_GAP_NS : BUDGET_PROMPTS_NS) / b->slowness);
+    if (target < 2 * idle)
+        target = 2 * idle;
+    int32_t least = decoding.rows == 0 ? BUDGET_PROMPTS_LEAST : BUDGET_STEP_LEAST - decoding.rows;
+    if (least < BUDGET_CHUNK_LEAST)
+        least = BUDGET_CHUNK_LEAST;
     if (!b->adapt_chunk)
         return l;
     int32_t rows = cost_rows(&b->cost, &decoding, depth, target) / BUDGET_MULTIPLE * BUDGET_MULTIPLE;
@@ -85,11 +91,15 @@ struct schedule_limits budget_limits(const struct batch *b)
     return l;
 }
 
-void budget_learn(struct batch *b, const struct cost_step *step, int64_t ns)
+/* What is fitted is the batch thread's CPU time: what a step is made of, whatever else runs on the machine. That comes
+ * back as a factor. On a GPU the thread only waits. */
+void budget_learn(struct batch *b, const struct cost_step *step, int64_t ns, int64_t cpu_ns)
 {
-    b->stats.predicted_ns += cost_predict(&b->cost, step);
+    int64_t spent = b->limits.gpu || cpu_ns > ns || cpu_ns < 1 ? ns : cpu_ns;
+    b->stats.predicted_ns += (int64_t)((double)cost_predict(&b->cost, step) * b->slowness);
     b->stats.step_ns += ns;
+    b->slowness += ((double)ns / (double)spent - b->slowness) / BUDGET_SLOWNESS_STEPS;
     if (step->rows > step->outputs)
         b->prompt_rows = step->rows;
-    cost_learn(&b->cost, step, ns);
+    cost_learn(&b->cost, step, spent);
 }

@@ -74,6 +74,9 @@ void cache_cut(struct cache *c, int32_t seq, int32_t n);
 void cache_give(struct cache *c, int32_t *seq, bool keep); /* sets -1; accepts -1 */
 void cache_suspend(struct cache *c, int32_t *seq);
 void cache_age(struct cache *c, int32_t rows);
+/* After a step: a sequence that is left alone high up in the cells moves down, since every row walks all cells below
+ * the highest one. If that fails it is empty (cache_length), and to be computed again. */
+void cache_compact(struct cache *c);
 /* A sequence beside all others for rows whose results nobody wants (padding); emptied by cache_scratch_drop. Their
  * cells are reserved with the rest of a step's and are free again after it. */
 int32_t cache_scratch(const struct cache *c);
@@ -89,6 +92,7 @@ struct cache_stats {
     uint64_t hits, misses;                /* takes that reused something, or nothing */
     uint64_t evictions, parked, unparked; /* forgotten for room; moved to host memory; and back */
     uint64_t park_bytes;
+    uint64_t compactions;
     int32_t kept; /* sequences in cells that only are remembered */
 };
 void cache_get_stats(const struct cache *c, struct cache_stats *ret);

@@ -168,6 +168,29 @@ static int32_t context_multiple(const struct llama_model *m)
     }
 }
 
+static void context_choose_embedding(struct context_info *i, const struct model_info *model, int32_t context)
+{
+    int32_t most = context > 0 ? context : CONTEXT_EMBEDDING_TOKENS;
+    i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
+    i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
+    i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
+}
+
+static void context_choose_text(struct context_info *i, const struct model_info *model, const struct batch_options *o,
+                                uint64_t kv)
+{
+    i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
+    i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
+    i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
+    i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
+}
+
+static uint64_t context_choose_park(uint64_t kv_bytes)
+{
+    uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
+    return kv_bytes < spare ? kv_bytes : spare;
+}
+
 static void context_choose(struct context *ctx, struct engine_model *m, const struct batch_options *o)
 {
     const struct model_info *model = model_get_info(m);
@@ -175,25 +198,18 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     ctx->value_type = context_value_type(model_handle(m), model, o);
     ctx->key_type = o->kv_type >= 0 ? ctx->value_type : GGML_TYPE_F16;
     uint64_t kv = context_kv_bytes(model_handle(m), ctx->key_type, ctx->value_type);
+    i->gpu = ggml_backend_dev_by_type(GGML_BACKEND_DEVICE_TYPE_GPU) != NULL;
     i->tiles = ctx->key_type == GGML_TYPE_F16 && ctx->value_type == GGML_TYPE_F16;
     i->threads = o->threads > 0 ? o->threads : (int32_t)process_cpus();
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
     i->multiple = model->recurrent ? 1 : context_multiple(model_handle(m));
-    if (model->embedding) {
-        int32_t most = o->context > 0 ? o->context : CONTEXT_EMBEDDING_TOKENS;
-        i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
-        i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
-        i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
-    } else {
-        i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
-        i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
-        i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
-        i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
-    }
+    if (model->embedding)
+        context_choose_embedding(i, model, o->context);
+    else
+        context_choose_text(i, model, o, kv);
     i->kv_bytes = kv * (uint64_t)i->cells;
-    uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
-    i->park_bytes = i->kv_bytes < spare ? i->kv_bytes : spare;
+    i->park_bytes = context_choose_park(i->kv_bytes);
 }
 
 /* The functions that only a CPU backend has; it may have been loaded at run time. */
@@ -223,8 +239,9 @@ static bool context_warm_up(struct context *ctx, const struct llama_model *m, st
 {
     llama_token token = llama_vocab_bos(llama_model_get_vocab(m));
     context_add(ctx, token < 0 ? 0 : token, 0, 0, true);
+    int64_t start = clock_thread_cpu_ns();
     enum context_result result = context_decode(ctx);
-    ctx->info.one_row_ns = ctx->times.decode_ns;
+    ctx->info.one_row_ns = ctx->info.gpu ? ctx->times.decode_ns : clock_thread_cpu_ns() - start;
     context_forget(ctx);
     if (result != CONTEXT_OK)
         return err_set(err, ERR_ENGINE,

@@ -23,6 +23,7 @@ struct context_info {
     uint64_t kv_bytes, compute_bytes; /* by prediction, by measurement */
     uint64_t park_bytes;              /* of host memory that prefixes may take beside the cells */
     int32_t multiple;                 /* of rows that a step should have, 1: any (repacked weights: 4) */
+    bool gpu;                         /* it computes, or helps */
     bool tiles;                       /* K and V are F16: see budget.c */
     int64_t one_row_ns;               /* a step of one row, timed once */
     bool partial;                     /* a sequence can be copied in part */

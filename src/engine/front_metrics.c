@@ -52,6 +52,7 @@ static const struct metric_row metric_rows[] = {
     {"tug_engine_prefix_parked_total",        "counter", METRIC_U64,     BATCH(parked),          "Prefixes moved from cells to host memory"},
     {"tug_engine_prefix_unparked_total",      "counter", METRIC_U64,     BATCH(unparked),        "Prefixes brought back from host memory"},
     {"tug_engine_prefix_parked_bytes",        "gauge",   METRIC_U64,     BATCH(park_bytes),      "Host memory of parked prefixes"},
+    {"tug_engine_kv_compactions_total",       "counter", METRIC_U64,     BATCH(compactions),     "Times that a sequence moved down to low cells"},
     {"tug_engine_preemptions_total",          "counter", METRIC_U64,     BATCH(preemptions),     "Requests that gave their cells back for a while"},
     {"tug_engine_kv_bytes",                   "gauge",   METRIC_U64,     BATCH(kv_bytes),         "Memory of the KV cells"},
     {"tug_engine_compute_bytes",              "gauge",   METRIC_U64,     BATCH(compute_bytes),    "Memory of the compute buffers"},

@@ -317,7 +317,7 @@ void step_run(struct batch *b)
     int32_t rows = step_count_rows(b);
     bool padded = context_rows(b->ctx) > rows;
     struct cost_step planned = budget_planned(b);
-    int64_t start = clock_now_ns();
+    int64_t start = clock_now_ns(), start_cpu = clock_thread_cpu_ns();
     enum context_result result = context_decode(b->ctx);
     if (padded)
         cache_scratch_drop(b->cache);
@@ -336,7 +336,11 @@ void step_run(struct batch *b)
         return;
     }
     b->stats.decoded_rows += (uint64_t)rows;
-    budget_learn(b, &planned, clock_now_ns() - start);
+    budget_learn(b, &planned, clock_now_ns() - start, clock_thread_cpu_ns() - start_cpu);
     step_answer(b);
     cache_age(b->cache, rows);
+    cache_compact(b->cache);
+    for (struct gen_private *r = b->active.first; r != NULL; r = r->next)
+        if (r->seq >= 0)
+            r->computed = cache_length(b->cache, r->seq);
 }
