@@ -338,7 +338,12 @@ enum context_result context_decode(struct context *ctx)
 }
 
 float *context_logits(struct context *ctx, int32_t row) { return llama_get_logits_ith(ctx->llama, row); }
-const float *context_embedding(struct context *ctx, int32_t seq) { return llama_get_embeddings_seq(ctx->llama, seq); }
+/* A reranker's row holds a score for each of its classes, which is less than a vector. */
+const float *context_embedding(struct context *ctx, int32_t seq)
+{
+    bool ranks = llama_pooling_type(ctx->llama) == LLAMA_POOLING_TYPE_RANK;
+    return ranks ? NULL : llama_get_embeddings_seq(ctx->llama, seq);
+}
 
 void context_set_abort(struct context *ctx, bool (*abort)(void *user), void *user)
 {
