@@ -31,8 +31,17 @@ def test_an_app_gets_the_daemons_address(loaded, apps):
     lines = done.stdout.splitlines()
     assert lines[0] == "codex: --model ai/smollm2 exec --x=a b"
     assert f"OPENAI_BASE_URL={loaded.url}/v1" in lines and "OPENAI_API_KEY=sk-docker-model-runner" in lines
-    done = loaded.tug("launch", "claude", env=env, check=False)
-    assert f"ANTHROPIC_BASE_URL={loaded.url}/anthropic" in done.stdout and "ANTHROPIC_MODEL" not in done.stdout
+
+
+def test_an_app_that_needs_a_route(cli, peer, apps):
+    env = {"PATH": f"{apps}:/usr/bin:/bin"}
+    has = peer({"POST /anthropic/v1/messages": (400, {"error": {"message": "Missing required field: model"}})})
+    done = cli.tug("launch", "claude", env=env | {"MODEL_RUNNER_HOST": has.url}, check=False)
+    assert done.returncode == 7
+    assert f"ANTHROPIC_BASE_URL={has.url}/anthropic" in done.stdout and "ANTHROPIC_MODEL" not in done.stdout
+    has_not = peer({})
+    done = cli.tug("launch", "claude", env=env | {"MODEL_RUNNER_HOST": has_not.url}, check=False)
+    assert done.returncode == 1 and "this daemon has no /anthropic/v1/messages" in done.stderr and done.stdout == ""
 
 
 def test_dry_run_and_config(loaded, apps):

@@ -113,3 +113,20 @@ def test_engine_ends_with_its_parent(tmp_path):
     ready = json.loads(line[6:])
     assert ready["pid"] == int(pid) and ready["memory_bytes"] > 0 and ready["context"] > 0
     assert not alive(int(pid))
+
+
+def test_a_reranker_gives_no_vectors(tmp_path):
+    """Its rows are a score for each class, shorter than a vector: reading one of the model's width would run past it."""
+    gguf = bytearray(open(EMBEDDER, "rb").read())
+    at = gguf.index(b"bert.pooling_type") + len(b"bert.pooling_type")
+    assert gguf[at : at + 4] == (4).to_bytes(4, "little"), "a u32"
+    gguf[at + 4 : at + 8] = (4).to_bytes(4, "little")  # LLAMA_POOLING_TYPE_RANK
+    path = tmp_path / "reranker.gguf"
+    path.write_bytes(gguf)
+    e = Engine("--model", path, log=tmp_path / "log").ready()
+    try:
+        status, answer = e.request("POST", "/v1/embeddings", {"input": ["a text", "another"]})
+        assert status >= 400 and "reranker" in json.loads(answer)["error"]["message"]
+        assert e.request("GET", "/health")[0] == 200
+    finally:
+        assert e.stop() == 0

@@ -208,4 +208,4 @@ def test_node_client(loaded):
         timeout=180,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.count("ok ") >= 5
+    assert done.stdout.count("ok ") >= 7

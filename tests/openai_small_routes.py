@@ -121,3 +121,22 @@ def test_unknown_fields_are_told(loaded):
     assert "temprature" in streamed.headers["X-Tug-Warning"]
     quiet = post(loaded, "/v1/chat/completions", **body, user="u", metadata={"a": "b"}, store=True, service_tier="flex")
     assert "X-Tug-Warning" not in quiet.headers and quiet.json["service_tier"] == "flex"
+
+
+@pytest.mark.parametrize("sampler", [{"top_n_sigma": 0.001}, {"samplers": ["top_k", "temperature"], "top_k": 1},
+                                     {"mirostat": 2, "mirostat_tau": 0.001}])
+def test_samplers_that_leave_the_likeliest_are_greedy(client, sampler):
+    args = {"model": "ai/smollm2", "messages": [{"role": "user", "content": "Count to five."}], "max_tokens": 12}
+    greedy = client.chat.completions.create(**args, temperature=0)
+    drawn = client.chat.completions.create(**args, temperature=1.0, extra_body=sampler)
+    if "mirostat" in sampler:  # it begins at twice its aim and needs a token to come down
+        assert drawn.usage.completion_tokens > 0
+    else:
+        assert drawn.choices[0].message.content == greedy.choices[0].message.content
+
+
+def test_what_a_sampler_cannot_be(loaded):
+    body = {"messages": [{"role": "user", "content": "Hi"}], "max_tokens": 1}
+    for field, value in (("samplers", ["magic"]), ("dry_multiplier", 0.8), ("mirostat", 7), ("typical_p", 2)):
+        answer = post(loaded, "/v1/chat/completions", **body, **{field: value})
+        assert answer.status == 400 and answer.json["error"]["param"] == field

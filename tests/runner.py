@@ -118,9 +118,11 @@ def test_a_container(home, tmp_path):
     assert out == "Model Runner container tug-model-runner (0123456789ab) runs at http://127.0.0.1:12999\n"
     run = next(line for line in log().splitlines() if line.startswith("run "))
     assert "--publish 127.0.0.1:12999:12434" in run and "--volume tug-model-runner-models:/var/lib/tug" in run
-    assert run.endswith(" tug:9")
+    assert "--env TUG_INSECURE=1" in run and run.endswith(" tug:9")  # what is published decides who reaches it
     out = home.tug("install-runner", "--container", env=env).stdout
     assert out == "Model Runner container tug-model-runner (0123456789ab) is already running\n"
+    home.tug("restart-runner", "--container", env=env | {"TUG_API_KEY": "hunter2"})
+    assert "--env TUG_API_KEY " in log() and "hunter2" not in log()
     assert "Stopped Model Runner container" in home.tug("stop-runner", "--container", env=env).stdout
     done = home.tug("uninstall-runner", "--container", "--images", env=env, check=False)
     assert done.returncode == 1 and "no such image" in done.stderr  # docker's own word

@@ -87,7 +87,7 @@ static void reading(void **state)
     (void)state;
     static const struct row rows[] = {
         {"root", "GET", "/", "", 200, "\r\n\r\nDocker Model Runner is running"},
-        {"version", "GET", "/version", "", 200, "{\"version\":\"v1.1.0\","},
+        {"version", "GET", "/version", "", 200, "{\"version\":\"v1.1.0\",\"endpoint\":\"http://127.0.0.1:1\"}"},
         {"list", "GET", "/models", "", 200, "\r\n\r\n[{\"id\":\"sha256:"},
         {"list has the tags", "GET", "/models", "", 200, "\"tags\":[\"docker.io/ai/smollm2:latest\"],\"created\":"},
         {"list has the config", "GET", "/models", "", 200, "\"config\":{\"format\":\"gguf\","},

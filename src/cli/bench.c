@@ -40,7 +40,10 @@ static double bench_per_second(int64_t n, const struct bench_result *r)
 
 static double bench_first_ms(const struct bench_result *r, size_t percent)
 {
-    return r->n_answers == 0 ? 0 : (double)r->answers[(r->n_answers - 1) * percent / 100].first_token_ns / 1e6;
+    if (r->n_answers == 0)
+        return 0;
+    size_t at = (r->n_answers - 1) * percent / 100;
+    return (double)r->answers[at].first_token_ns / 1e6;
 }
 
 static void bench_print(const struct bench_result *r)

@@ -106,7 +106,7 @@ bool cli_daemon_pid(const char *home, int64_t *ret_pid, struct err *err)
 bool cli_stop_daemon(const char *home, int64_t *ret_pid, struct err *err)
 {
     struct process daemon = {.pidfd = -1};
-    int64_t pid;
+    int64_t pid = 0;
     if (!cli_daemon_pid(home, &pid, err))
         return false;
     if (pid != 0 && !process_open((pid_t)pid, &daemon, err))

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "platform/process.h"
 #include "platform/socket.h"
+#include "json/json_read.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -25,6 +26,7 @@ static const struct launch_app {
     int64_t port, inner_port;            /* a container's */
     const char *volume;                  /* where a container keeps what must last */
     const char *model_flag;              /* of a program: takes --model's value; NULL: none */
+    const char *needs;                   /* a POST route of the daemon without which it is useless; NULL: none */
     const char *env[LAUNCH_ENV_MAX];     /* those with {model} only when there is one */
 } launch_apps[] = {
     {.name = "anythingllm",
@@ -38,6 +40,7 @@ static const struct launch_app {
     {.name = "claude",
      .about = "Claude Code",
      .found_at = "https://docs.claude.com/claude-code",
+     .needs = "/anthropic/v1/messages",
      .env = {"ANTHROPIC_BASE_URL={base}/anthropic", "ANTHROPIC_AUTH_TOKEN=" LAUNCH_KEY, "ANTHROPIC_MODEL={model}"}},
     {.name = "codex",
      .about = "OpenAI's Codex CLI",
@@ -195,6 +198,20 @@ static bool launch_not_there(const struct launch *l, struct err *err)
     return err_set(err, ERR_NOT_FOUND, "%s is not in PATH; it comes from %s", l->app->name, l->app->found_at);
 }
 
+/* An empty request: a daemon that has the route finds fault with it, another does not know the route. */
+static bool launch_has_route(const struct launch *l, struct err *err)
+{
+    struct err answer = ERR_INIT;
+    _cleanup_(json_free) json_t *ignored = NULL;
+    if (l->app->needs == NULL || cli_json(l->args->cli, "POST", l->app->needs, NULL, &ignored, &answer) ||
+        answer.code != ERR_NOT_FOUND)
+        return true;
+    return err_set(err, ERR_UNSUPPORTED,
+                   "%s speaks Anthropic's API, and this daemon has no %s; a gateway that translates can stand between "
+                   "(LiteLLM, for example)",
+                   l->app->name, l->app->needs);
+}
+
 static bool launch_start(const struct launch *l, struct err *err)
 {
     if (command_flag(l->args, "detach")->b && l->app->image == NULL) {
@@ -227,7 +244,7 @@ static bool launch_go(struct launch *l, struct err *err)
 {
     launch_command(l);
     if (!command_flag(l->args, "dry-run")->b)
-        return launch_start(l, err);
+        return launch_has_route(l, err) && launch_start(l, err);
     launch_print(l);
     return true;
 }
@@ -291,6 +308,7 @@ const struct command command_launch = {
     .group = "Use models",
     .daemon = DAEMON_NONE,
     .failure = "Failed to launch",
-    .differs = "The apps are the same; their containers are named tug-APP and listen on 127.0.0.1 only.",
+    .differs = "The apps are the same; their containers are named tug-APP and listen on 127.0.0.1 only. One that needs "
+               "a route which the daemon lacks is not started.",
     .run = launch_run,
 };

@@ -22,7 +22,7 @@
 static bool runner_choose(struct command_args *args, struct runner *r, struct err *err)
 {
     const char *host = process_env("MODEL_RUNNER_HOST");
-    *r = (struct runner){.cli = args->cli};
+    *r = (struct runner){.cli = args->cli, .kind = &runner_background};
     if (host != NULL)
         return err_set(err, ERR_INVALID,
                        "MODEL_RUNNER_HOST=%s names another runner, which is not ours to manage; unset it to manage the "
@@ -32,8 +32,6 @@ static bool runner_choose(struct command_args *args, struct runner *r, struct er
         r->kind = &runner_container;
     else if (!command_flag(args, "background")->b && runner_systemd_here(&r->as_user))
         r->kind = &runner_systemd;
-    else
-        r->kind = &runner_background;
     return true;
 }
 
@@ -282,18 +280,18 @@ static const char differs[] =
 
 #define RUNNER(id, word, text, flag_rows, function)                                                                    \
     const struct command command_##id = {                                                                              \
-        .name = word,                                                                                                  \
+        .name = (word),                                                                                                \
         .args = "",                                                                                                    \
-        .summary = text,                                                                                               \
+        .summary = (text),                                                                                             \
         .about =                                                                                                       \
             "systemd's units are used where they are installed (of the system for root, of the user for others), "     \
             "else a daemon in\nthe background.",                                                                       \
-        .flags = flag_rows,                                                                                            \
+        .flags = (flag_rows),                                                                                          \
         .group = "The daemon",                                                                                         \
         .daemon = DAEMON_NONE,                                                                                         \
-        .failure = word,                                                                                               \
+        .failure = (word),                                                                                             \
         .differs = differs,                                                                                            \
-        .run = function,                                                                                               \
+        .run = (function),                                                                                             \
     }
 
 RUNNER(install_runner, "install-runner", "Start the daemon, from now on with the machine", install_flags, install_run);

@@ -3,11 +3,13 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "platform/process.h"
 
 #include <string.h>
 
 #define CONTAINER "tug-model-runner"
-#define VOLUME    "tug-model-runner-models"
+#define FILTER    ("name=^/" CONTAINER "$")
+#define VOLUME    ("tug-model-runner-models:/var/lib/tug")
 
 /* ---- a daemon of our own, for this home --------------------------------------------------------- */
 
@@ -57,8 +59,7 @@ const struct runner_kind runner_background = {background_running, background_sta
 /* Its short id in `out`; empty: there is none. */
 static bool container_find(const char *filter, struct buf *out, struct err *err)
 {
-    const char *argv[] = {"docker",   "ps",   "--all",    "--filter", "name=^/" CONTAINER "$",
-                          "--filter", filter, "--format", "{{.ID}}",  NULL};
+    const char *argv[] = {"docker", "ps", "--all", "--filter", FILTER, "--filter", filter, "--format", "{{.ID}}", NULL};
     return runner_command(argv, out, err);
 }
 
@@ -80,27 +81,21 @@ static bool container_stop(struct runner *r, struct err *err)
     return container_find("label=tug.runner", &id, err) && (id.len == 0 || runner_command(argv, NULL, err));
 }
 
+/* What is published decides who reaches it, so the daemon inside may listen without a key; a key goes in by its name
+ * alone, so that no process list shows it. */
 static bool container_start(struct runner *r, const struct runner_options *o, struct err *err)
 {
     char publish[400];
     text_format(publish, sizeof publish, "%s:12434", o->address);
-    const char *argv[] = {"docker",
-                          "run",
-                          "--detach",
-                          "--name",
-                          CONTAINER,
-                          "--label",
-                          "tug.runner",
-                          "--restart",
-                          "always",
-                          "--publish",
-                          publish,
-                          "--volume",
-                          VOLUME ":/var/lib/tug",
-                          "--env",
-                          o->debug ? "TUG_LOG_LEVEL=debug" : "TUG_LOG_LEVEL=info",
-                          o->image,
-                          NULL};
+    const char *key = process_env("TUG_API_KEY") != NULL ? "TUG_API_KEY" : "TUG_INSECURE=1";
+    const char *level = o->debug ? "TUG_LOG_LEVEL=debug" : "TUG_LOG_LEVEL=info";
+    const char *argv[] = {"docker",     "run",         "--detach",       "--name",
+                          CONTAINER,    "--label",     "tug.runner",     "--restart",
+                          "always",     "--publish",   publish,          "--volume",
+                          VOLUME,       "--read-only", "--tmpfs",        "/tmp",
+                          "--cap-drop", "ALL",         "--security-opt", "no-new-privileges:true",
+                          "--env",      level,         "--env",          key,
+                          o->image,     NULL};
     return container_stop(r, err) && runner_command(argv, NULL, err);
 }
 

@@ -31,6 +31,7 @@
 #include "base/buf.h"
 #include "base/err.h"
 #include "engine/model.h"
+#include "engine/sample_chain.h"
 
 #include <stdint.h>
 
@@ -70,7 +71,8 @@ struct gen_params {
     size_t n_bias;
     const char *const *stops; /* not empty strings */
     size_t n_stops;
-    struct guide *guide; /* guide.h; NULL: any text. gen_submit takes a reference of its own */
+    struct sample_chain chain; /* further samplers; .used false: none of them */
+    struct guide *guide;       /* guide.h; NULL: any text. gen_submit takes a reference of its own */
 };
 #define GEN_PARAMS_DEFAULT                                                                                             \
     ((struct gen_params){.temperature = 1.0,                                                                           \
@@ -81,7 +83,8 @@ struct gen_params {
                          .repeat_last_n = 64,                                                                          \
                          .max_tokens = -1,                                                                             \
                          .reasoning_budget = -1,                                                                       \
-                         .top_logprobs = -1})
+                         .top_logprobs = -1,                                                                           \
+                         .chain = SAMPLE_CHAIN_INIT})
 
 enum gen_finish { GEN_RUNNING, GEN_STOP, GEN_LENGTH, GEN_CANCELLED, GEN_FAILED };
 

@@ -168,6 +168,23 @@ static int32_t context_multiple(const struct llama_model *m)
     }
 }
 
+static void context_choose_embedding(struct context_info *i, const struct model_info *model, int32_t context)
+{
+    int32_t most = context > 0 ? context : CONTEXT_EMBEDDING_TOKENS;
+    i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
+    i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
+    i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
+}
+
+static void context_choose_text(struct context_info *i, const struct model_info *model, const struct batch_options *o,
+                                uint64_t kv)
+{
+    i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
+    i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
+    i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
+    i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
+}
+
 static uint64_t context_choose_park(uint64_t kv_bytes)
 {
     uint64_t spare = memory_available_bytes() / CONTEXT_PARK_PART;
@@ -187,17 +204,10 @@ static void context_choose(struct context *ctx, struct engine_model *m, const st
     i->chunk = o->chunk > 0 ? o->chunk : CONTEXT_CHUNK;
     i->partial = !model->recurrent;
     i->multiple = model->recurrent ? 1 : context_multiple(model_handle(m));
-    if (model->embedding) {
-        int32_t most = o->context > 0 ? o->context : CONTEXT_EMBEDDING_TOKENS;
-        i->sequence = model->context_train > 0 && model->context_train < most ? model->context_train : most;
-        i->cells = i->ubatch = (i->sequence + 255) / 256 * 256;
-        i->parallel = CONTEXT_EMBEDDING_SEQUENCES;
-    } else {
-        i->parallel = o->parallel > 0 ? o->parallel : CONTEXT_PARALLEL;
-        i->cells = o->context > 0 ? o->context : context_choose_cells(model, kv);
-        i->sequence = model->context_train > 0 && model->context_train < i->cells ? model->context_train : i->cells;
-        i->ubatch = i->parallel > CONTEXT_UBATCH ? i->parallel : CONTEXT_UBATCH;
-    }
+    if (model->embedding)
+        context_choose_embedding(i, model, o->context);
+    else
+        context_choose_text(i, model, o, kv);
     i->kv_bytes = kv * (uint64_t)i->cells;
     i->park_bytes = context_choose_park(i->kv_bytes);
 }
@@ -328,7 +338,12 @@ enum context_result context_decode(struct context *ctx)
 }
 
 float *context_logits(struct context *ctx, int32_t row) { return llama_get_logits_ith(ctx->llama, row); }
-const float *context_embedding(struct context *ctx, int32_t seq) { return llama_get_embeddings_seq(ctx->llama, seq); }
+/* A reranker's row holds a score for each of its classes, which is less than a vector. */
+const float *context_embedding(struct context *ctx, int32_t seq)
+{
+    bool ranks = llama_pooling_type(ctx->llama) == LLAMA_POOLING_TYPE_RANK;
+    return ranks ? NULL : llama_get_embeddings_seq(ctx->llama, seq);
+}
 
 void context_set_abort(struct context *ctx, bool (*abort)(void *user), void *user)
 {

@@ -48,7 +48,7 @@ static bool embed_normalise(struct gen_private *r, const float *from, size_t n)
 
 static bool embed_take(struct batch *b, struct gen_private *r, bool computed)
 {
-    char reason[MODEL_REASON_MAX] = "the GGUF names no pooling type";
+    char reason[MODEL_REASON_MAX] = "the GGUF names no pooling type, or it is a reranker's, which gives no vectors";
     if (!computed)
         model_reason(b->model, reason);
     const float *pooled = computed ? context_embedding(b->ctx, r->seq) : NULL;

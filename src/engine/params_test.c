@@ -59,6 +59,39 @@ static void given_fields_arrive(void **state)
     arena_done(&a);
 }
 
+static void samplers_have_their_order(void **state)
+{
+    static const struct {
+        const char *fields;
+        bool ok, used, no_penalties;
+        size_t n;
+        uint8_t order[4];
+    } rows[] = {
+        {"", true, false, false, CHAIN_STEPS, {0, 1, 2, 3}},
+        {",\"xtc_probability\":0.5", true, true, false, CHAIN_STEPS, {0, 1, 2, 3}},
+        {",\"mirostat\":0,\"typical_p\":1", true, false, false, CHAIN_STEPS, {0, 1, 2, 3}},
+        {",\"samplers\":[\"temperature\",\"top_k\"]", true, true, true, 2, {CHAIN_TEMPERATURE, CHAIN_TOP_K}},
+        {",\"samplers\":[\"penalties\",\"dry\",\"typ_p\"]", true, true, false, 1, {CHAIN_TYPICAL}},
+        {",\"samplers\":[\"magic\"]", false, false, false, 0, {0}},
+    };
+    (void)state;
+    for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {
+        struct arena a = ARENA_INIT;
+        struct gen_params p = {0};
+        struct err err = ERR_INIT;
+        assert_int_equal(make(rows[i].fields, NULL, &a, &p, &err), rows[i].ok);
+        if (rows[i].ok) {
+            assert_int_equal(p.chain.used, rows[i].used);
+            assert_int_equal(p.chain.no_penalties, rows[i].no_penalties);
+            assert_int_equal(p.chain.n_order, rows[i].n);
+            assert_memory_equal(p.chain.order, rows[i].order, rows[i].n < 4 ? rows[i].n : 4);
+        } else {
+            assert_string_equal(err.param, "samplers");
+        }
+        arena_done(&a);
+    }
+}
+
 static void stops_of_the_request_and_of_the_format_join(void **state)
 {
     static const struct {
@@ -107,6 +140,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(absent_fields_have_the_defaults),
         cmocka_unit_test(given_fields_arrive),
+        cmocka_unit_test(samplers_have_their_order),
         cmocka_unit_test(stops_of_the_request_and_of_the_format_join),
         cmocka_unit_test(tokens_outside_the_vocabulary_are_refused),
     };

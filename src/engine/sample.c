@@ -381,12 +381,56 @@ static void row_penalize(const struct gen_params *p, struct sample_scratch *s, f
     }
 }
 
+enum { CHAIN_TOKENS = 8192 }; /* the likeliest: what is beyond has no chance worth sorting for */
+
+static double row_deviation(const float *logits, int32_t n)
+{
+    double sum = 0;
+    double squares = 0;
+    int32_t count = 0;
+    for (int32_t i = 0; i < n; i++) {
+        if (!isfinite(logits[i]))
+            continue;
+        sum += (double)logits[i];
+        squares += (double)logits[i] * (double)logits[i];
+        count++;
+    }
+    double mean = count > 0 ? sum / count : 0;
+    double variance = count > 0 ? squares / count - mean * mean : 0;
+    return variance > 0 ? sqrt(variance) : 0;
+}
+
+static double chain_draw(void *ctx) { return sampler_draw(ctx); }
+
+static int32_t sample_by_chain(struct sampler *s, struct sample_scratch *scratch, const float *logits)
+{
+    const struct gen_params *p = s->params;
+    size_t n = row_top(logits, scratch->n_vocab, CHAIN_TOKENS, scratch->candidates);
+    if (n == 0)
+        return row_argmax(logits, scratch->n_vocab);
+    _cleanup_free_ struct chain_token *tokens = check_alloc(malloc(n * sizeof *tokens));
+    for (size_t i = 0; i < n; i++)
+        tokens[i] =
+            (struct chain_token){.token = scratch->candidates[i].token, .logit = (double)scratch->candidates[i].logit};
+    struct chain_wishes w = {.temperature = p->temperature,
+                             .top_p = p->top_p,
+                             .min_p = p->min_p,
+                             .top_k = p->top_k,
+                             .n_vocab = scratch->n_vocab,
+                             .draw = chain_draw,
+                             .ctx = s};
+    w.sigma = p->chain.top_n_sigma > 0 ? row_deviation(logits, scratch->n_vocab) : 0;
+    return chain_choose(&p->chain, &w, tokens, n, &s->mirostat);
+}
+
 /* A token of a row that has its bias and penalties. */
 static int32_t sample_choose(struct sampler *s, struct sample_scratch *scratch, const float *logits)
 {
     float max = s->params->temperature > 0 ? row_max(logits, scratch->n_vocab) : 0;
     if (s->params->temperature <= 0 || !isfinite(max))
         return row_argmax(logits, scratch->n_vocab);
+    if (s->params->chain.used)
+        return sample_by_chain(s, scratch, logits);
     size_t n = sample_candidates(s->params, scratch, logits, max);
     return n > 0 ? sample_draw_candidates(s, scratch->candidates, n) : sample_draw_row(s, scratch, logits, max);
 }
@@ -414,7 +458,8 @@ int32_t sample_token(struct sampler *s, struct sample_scratch *scratch, float *l
     if (s->guided != NULL && guided_forced(s->guided, &token))
         return token;
     row_bias(s, scratch, logits);
-    row_penalize(s->params, scratch, logits, window, n_window);
+    if (!s->params->chain.no_penalties)
+        row_penalize(s->params, scratch, logits, window, n_window);
     token = sample_choose(s, scratch, logits);
     if (s->guided != NULL && !guided_allows(s->guided, token))
         token = sample_bound(s, scratch, logits, token);

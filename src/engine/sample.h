@@ -6,8 +6,9 @@
  *   sample_logprobs(scratch, logits, token, n_top, …)     of the same, raw row
  *
  * Order, as llama.cpp's: logit bias; repeat, presence and frequency penalties over the last
- * repeat_last_n tokens; top_k, top_p, min_p at temperature 1; temperature; a draw. Temperature 0 is
- * the highest logit, the lowest id on a tie. The row is changed in between and is as before at return.
+ * repeat_last_n tokens; top_k, top_p, min_p at temperature 1; temperature; a draw. With further samplers the order is
+ * that of sample_chain.h. Temperature 0 is the highest logit, the lowest id on a tie. The row is changed in between and
+ * is as before at return.
  *
  * A draw depends on the seed, the number of draws before it and the row alone: not on the batch.
  * NaN counts as minus infinity. Pure; our own loops over the float row instead of llama.cpp's chain,
@@ -35,6 +36,7 @@ struct sampler {
     size_t n_banned;
     struct guided *guided; /* NULL: every token is allowed */
     uint64_t random[2];
+    double mirostat; /* its memory */
 };
 
 void sampler_init(struct sampler *s, const struct gen_params *params, uint64_t seed);

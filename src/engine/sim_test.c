@@ -1,6 +1,7 @@
-/* The scheduler under simulation: batch, step, schedule, cache, queue, sample and output are the real ones; the context
- * (libllama) and the clock are the model below, and the loop is turned by hand. So every run is decided by its seed:
- * arrivals, cancels, cells that run short, steps that are aborted or find no cells, in any order.
+/* The scheduler under simulation, which is one thing however long: batch, step, schedule, cache, queue, sample and
+ * output are the real ones; the context (libllama) and the clock are the model below, and the loop is turned by hand.
+ * So every run is decided by its seed: arrivals, cancels, cells that run short, steps that are aborted or find no
+ * cells, in any order.
  *
  * The model's next token is a hash of what the sequence's cells really hold. A prefix taken from the wrong
  * conversation, a token computed twice or left out, a cell lost: each gives another text than the prompt alone does.

@@ -62,7 +62,7 @@ static bool is_hex(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 
 static bool hex_escape(struct pattern *p, bool *ret_taken)
 {
     size_t digits = p->at[1] == 'x' ? 2 : p->at[1] == 'u' ? 4 : 0;
-    *ret_taken = digits > 0;
+    *ret_taken = false;
     if (digits == 0)
         return true;
     for (size_t i = 0; i < digits; i++)
@@ -70,6 +70,7 @@ static bool hex_escape(struct pattern *p, bool *ret_taken)
             return fail(p, "\\x needs two and \\u four hexadecimal digits");
     (void)buf_add(&p->out, p->at, 2 + digits);
     p->at += 2 + digits;
+    *ret_taken = true;
     return true;
 }
 

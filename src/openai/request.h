@@ -40,6 +40,12 @@ struct openai_sampling {
     int64_t reasoning_budget; /* tokens of reasoning; -1: no end */
     int64_t top_logprobs;     /* UNSET: no logprobs; 0..LIMIT_TOP_LOGPROBS alternatives */
     bool ignore_eos;
+    /* llama.cpp's further samplers, by its names */
+    double top_n_sigma, typical_p, xtc_probability, xtc_threshold, dynatemp_range, dynatemp_exponent, mirostat_tau,
+        mirostat_eta;
+    int64_t mirostat, min_keep;
+    const char *const *samplers; /* their order, by name; NULL: the usual one */
+    size_t n_samplers;
     const struct openai_bias *bias;
     size_t n_bias;
     const char *const *stops; /* no empty ones */

@@ -38,6 +38,16 @@ static const struct field_row field_rows[] = {
     {"reasoning_budget", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
     {"thinking_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
     {"reasoning_budget_tokens", OPENAI_CHAT, FIELD_INT, -1, INT32_MAX, OPT(reasoning_budget)},
+    {"top_n_sigma", GEN, FIELD_NUMBER, -1, 100, OPT(top_n_sigma)},
+    {"typical_p", GEN, FIELD_NUMBER, 0, 1, OPT(typical_p)},
+    {"xtc_probability", GEN, FIELD_NUMBER, 0, 1, OPT(xtc_probability)},
+    {"xtc_threshold", GEN, FIELD_NUMBER, 0, 1, OPT(xtc_threshold)},
+    {"dynatemp_range", GEN, FIELD_NUMBER, 0, 10, OPT(dynatemp_range)},
+    {"dynatemp_exponent", GEN, FIELD_NUMBER, 0, 100, OPT(dynatemp_exponent)},
+    {"mirostat", GEN, FIELD_INT, 0, 2, OPT(mirostat)},
+    {"mirostat_tau", GEN, FIELD_NUMBER, 0, 100, OPT(mirostat_tau)},
+    {"mirostat_eta", GEN, FIELD_NUMBER, 0, 1, OPT(mirostat_eta)},
+    {"min_keep", GEN, FIELD_INT, 0, INT32_MAX, OPT(min_keep)},
     {"ignore_eos", GEN, FIELD_BOOL, 0, 0, OPT(ignore_eos)},
     {"n", GEN, FIELD_INT, 1, LIMIT_CHOICES, AT(n)},
     {"stream", GEN, FIELD_BOOL, 0, 0, AT(stream)},
@@ -54,6 +64,9 @@ void request_defaults(enum openai_kind kind, struct openai_request *r)
     struct openai_sampling *s = &r->sampling;
     s->temperature = s->top_p = s->min_p = NAN;
     s->repeat_penalty = s->presence_penalty = s->frequency_penalty = NAN;
+    s->top_n_sigma = s->typical_p = s->xtc_probability = s->xtc_threshold = s->dynatemp_range = NAN;
+    s->dynatemp_exponent = s->mirostat_tau = s->mirostat_eta = NAN;
+    s->mirostat = s->min_keep = OPENAI_UNSET;
     s->top_k = s->repeat_last_n = s->seed = s->max_tokens = s->top_logprobs = s->reasoning_budget = OPENAI_UNSET;
 }
 
@@ -208,6 +221,12 @@ static bool chat_fields(const json_t *body, struct arena *a, struct openai_reque
     return reasoning(body, r, err) && chat_logprobs(body, r, err) && template_kwargs(body, a, r, err);
 }
 
+static bool text_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
+{
+    return service_tier(body, a, r, err) && stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
+           request_samplers(body, a, &r->sampling, err) && request_bias(body, a, &r->sampling, err);
+}
+
 bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err)
 {
     for (size_t i = 0; i < sizeof field_rows / sizeof field_rows[0]; i++) {
@@ -225,6 +244,5 @@ bool request_fields(const json_t *body, struct arena *a, struct openai_request *
         return false;
     if (r->kind == OPENAI_CHAT && !chat_fields(body, a, r, err))
         return false;
-    return service_tier(body, a, r, err) && stream_options(body, r, err) && request_stops(body, a, &r->sampling, err) &&
-           request_bias(body, a, &r->sampling, err) && fields_agree(r, err);
+    return text_fields(body, a, r, err) && fields_agree(r, err);
 }

@@ -23,11 +23,6 @@ static bool is_none_or_auto(const json_t *v) { return is_word(v, "none") || is_w
 static bool is_medium(const json_t *v) { return is_word(v, "medium"); }
 static bool is_true(const json_t *v) { return json_is_true(v); }
 static bool is_none_above_0(const json_t *v) { return json_is_number(v) && json_number_value(v) <= 0; }
-static bool is_one(const json_t *v)
-{
-    return json_is_number(v) && json_number_value(v) >= 1 && json_number_value(v) <= 1;
-}
-
 static bool is_text_only(const json_t *v)
 {
     bool all = json_is_array(v);
@@ -50,14 +45,8 @@ static const struct refused_row {
     {"verbosity", OPENAI_CHAT, is_medium, "only \"medium\" is taken"},
     {"lora", GEN, is_empty, "leave it out"},
     {"grammar_lazy", GEN, is_empty, "write tools, whose grammars wait for a call"},
-    {"mirostat", GEN, is_none_above_0, "leave it out"},
-    {"top_n_sigma", GEN, is_none_above_0, "leave it out, or write min_p"},
-    {"xtc_probability", GEN, is_none_above_0, "leave it out"},
-    {"typical_p", GEN, is_one, "leave it out, or write top_p"},
     {"dry_multiplier", GEN, is_none_above_0, "leave it out, or write repeat_penalty"},
-    {"dynatemp_range", GEN, is_none_above_0, "leave it out, or write temperature"},
     {"adaptive_target", GEN, is_none_above_0, "leave it out"},
-    {"samplers", GEN, is_empty, "leave it out; the order is penalties, top_k, top_p, min_p, temperature"},
     {"cache_prompt", GEN, is_true, "leave it out; `tug-engine --no-prefix-cache` does it for all requests"},
 };
 
@@ -73,6 +62,7 @@ static const struct known_row {
     {"encoding_format", OPENAI_EMBEDDING},
     {"stop", GEN},
     {"logit_bias", GEN},
+    {"samplers", GEN},
     {"stream_options", GEN},
     {"logprobs", GEN},
     {"best_of", OPENAI_COMPLETION},
@@ -95,14 +85,10 @@ static const struct known_row {
     {"prompt_cache_retention", GEN},
     {"prediction", OPENAI_CHAT},
     /* the rest of a sampler that is refused when it is on; hints of llama-server's that change no answer */
-    {"mirostat_tau", GEN},
-    {"mirostat_eta", GEN},
-    {"xtc_threshold", GEN},
     {"dry_base", GEN},
     {"dry_allowed_length", GEN},
     {"dry_penalty_last_n", GEN},
     {"dry_sequence_breakers", GEN},
-    {"dynatemp_exponent", GEN},
     {"adaptive_decay", GEN},
     {"id_slot", GEN},
     {"n_keep", GEN},

@@ -44,6 +44,28 @@ bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *
     return true;
 }
 
+enum { SAMPLERS_MAX = 16 };
+
+bool request_samplers(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err)
+{
+    const json_t *list = NULL;
+    if (!json_get_array(body, "", "samplers", SAMPLERS_MAX, &list, err))
+        return false;
+    size_t n = json_array_size(list);
+    if (n == 0)
+        return true;
+    const char **names = arena_array(a, n, sizeof *names);
+    for (size_t i = 0; i < n; i++) {
+        const char *name = json_string_value(json_array_get(list, i));
+        if (name == NULL)
+            return err_param(err, "samplers", "`samplers[%zu]` must be a string", i);
+        names[i] = arena_strdup(a, name);
+    }
+    s->samplers = names;
+    s->n_samplers = n;
+    return true;
+}
+
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err)
 {
     const json_t *checked = NULL;

@@ -12,6 +12,7 @@ void request_defaults(enum openai_kind kind, struct openai_request *r);
 bool request_fields(const json_t *body, struct arena *a, struct openai_request *r, struct err *err);
 /* request_lists.c: `stop` and `logit_bias`. */
 bool request_stops(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
+bool request_samplers(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
 bool request_bias(const json_t *body, struct arena *a, struct openai_sampling *s, struct err *err);
 bool request_field_is_known(const char *name, enum openai_kind kind);
 /* request_known.c: what is refused; and r->unknown. */

@@ -89,36 +89,47 @@ static json_t *tool_parameters(const json_t *function, const char *where, struct
     return TAKE(schema);
 }
 
-/* Appends the plain form of tools[index], unless it is not the one that was named. */
-static bool tool_add(const json_t *tool, size_t index, const struct choice *choice, json_t *plain, struct err *err)
+static bool tool_is_there(const json_t *plain, const char *name)
 {
-    char where[48];
-    char inside[48];
+    for (size_t i = 0; i < json_array_size(plain); i++) {
+        const json_t *other = json_object_get(json_array_get(plain, i), "function");
+        const char *taken = json_string_value(json_object_get(other, "name"));
+        if (taken != NULL && name != NULL && strcmp(taken, name) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The tool's `function`, an object; *ret is borrowed. */
+static bool tool_function(const json_t *tool, const char *where, const json_t **ret, struct err *err)
+{
     const char *type = "function";
-    const char *name = NULL;
-    const char *description = "";
-    const json_t *function = NULL;
-    (void)text_format(where, sizeof where, "tools[%zu]", index);
-    (void)text_format(inside, sizeof inside, "%s.function", where);
     if (!json_is_object(tool))
         return err_param(err, where, "`%s` must be an object (got %s)", where, json_kind(tool));
     if (!json_get_string(tool, where, "type", &type, err))
         return false;
     if (type == NULL || strcmp(type, "function") != 0)
         return err_param(err, where, "`%s.type`: only \"function\" is supported", where);
-    if (!json_need(tool, where, "function", err) || !json_get_object(tool, where, "function", &function, err))
-        return false;
-    if (!tool_name(function, inside, &name, err) ||
+    return json_need(tool, where, "function", err) && json_get_object(tool, where, "function", ret, err);
+}
+
+/* Appends the plain form of tools[index], unless it is not the one that was named. */
+static bool tool_add(const json_t *tool, size_t index, const struct choice *choice, json_t *plain, struct err *err)
+{
+    char where[48];
+    char inside[48];
+    const char *name = NULL;
+    const char *description = "";
+    const json_t *function = NULL;
+    (void)text_format(where, sizeof where, "tools[%zu]", index);
+    (void)text_format(inside, sizeof inside, "%s.function", where);
+    if (!tool_function(tool, where, &function, err) || !tool_name(function, inside, &name, err) ||
         !json_get_string(function, inside, "description", &description, err))
         return false;
     if (choice->kind == CHOICE_NAMED && choice->name != NULL && name != NULL && strcmp(choice->name, name) != 0)
         return true;
-    for (size_t i = 0; i < json_array_size(plain); i++) {
-        const json_t *other = json_object_get(json_array_get(plain, i), "function");
-        const char *taken = json_string_value(json_object_get(other, "name"));
-        if (taken != NULL && name != NULL && strcmp(taken, name) == 0)
-            return err_param(err, where, "`%s` has the name of another tool, \"%.64s\"", where, name);
-    }
+    if (tool_is_there(plain, name))
+        return err_param(err, where, "`%s` has the name of another tool, \"%.64s\"", where, name);
     json_t *parameters = tool_parameters(function, inside, err);
     if (parameters == NULL)
         return false;

@@ -194,6 +194,8 @@ static void patterns(void **state)
         {"^a{,3}$", NULL},
         {"^(((((((((((((((((((((((((((((((((a)))))))))))))))))))))))))))))))))$", NULL},
         {"^a\\", NULL},
+        {"^\\x1$", NULL},
+        {"^[\\u12]$", NULL},
     };
     (void)state;
     for (size_t i = 0; i < sizeof rows / sizeof rows[0]; i++) {

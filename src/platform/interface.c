@@ -12,6 +12,7 @@
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
@@ -21,9 +22,10 @@ enum { INTERFACES_MAX = 512 }; /* a machine with more networks than this has to 
 
 static uint32_t ipv4_of(const struct sockaddr *a)
 {
-    struct sockaddr_in in;
-    memcpy(&in, a, sizeof in);
-    return in.sin_family == AF_INET ? in.sin_addr.s_addr : 0;
+    uint32_t address = 0;
+    if (a->sa_family == AF_INET)
+        memcpy(&address, (const char *)a + offsetof(struct sockaddr_in, sin_addr), sizeof address);
+    return address;
 }
 
 static int interface_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0); }
@@ -31,7 +33,9 @@ static int interface_socket(void) { return socket(AF_INET, SOCK_DGRAM | SOCK_CLO
 bool interface_address(const char *name, char dst[ADDRESS_TEXT])
 {
     _cleanup_(file_close) int fd = interface_socket();
-    struct ifreq request = {.ifr_addr = {.sa_family = AF_INET}};
+    struct ifreq request;
+    memset(&request, 0, sizeof request);
+    request.ifr_addr.sa_family = AF_INET;
     if (fd < 0 || !text_format(request.ifr_name, sizeof request.ifr_name, "%s", name))
         return false;
     if (ioctl(fd, SIOCGIFADDR, &request) < 0)
@@ -56,7 +60,7 @@ static uint32_t interface_mask(int fd, const struct ifreq *row)
 bool interface_peer_is_local(const char *bridge, const char *peer)
 {
     static const char mapped[] = "::ffff:";
-    struct ifreq rows[INTERFACES_MAX];
+    struct ifreq rows[INTERFACES_MAX] = {0};
     struct ifconf list = {.ifc_len = sizeof rows, .ifc_req = rows};
     struct in_addr asked;
     _cleanup_(file_close) int fd = interface_socket();

@@ -17,6 +17,30 @@ for await (const chunk of await client.chat.completions.create({ ...ask, stream:
 assert.equal(text, plain.choices[0].message.content);
 console.log("ok stream");
 
+const tool = {
+  type: "function",
+  function: { name: "look", parameters: { type: "object", properties: { at: { enum: ["a", "b"] } }, required: ["at"] } },
+};
+const calling = { ...ask, max_tokens: 120, tools: [tool], tool_choice: "required", parallel_tool_calls: false };
+const called = (await client.chat.completions.create(calling)).choices[0];
+assert.equal(called.finish_reason, "tool_calls");
+assert.ok(["a", "b"].includes(JSON.parse(called.message.tool_calls[0].function.arguments).at));
+let pieces = "";
+const runner = client.chat.completions.stream(calling);
+runner.on("tool_calls.function.arguments.delta", (e) => (pieces += e.arguments_delta));
+const final = await runner.finalChatCompletion();
+assert.equal(pieces, final.choices[0].message.tool_calls[0].function.arguments);
+console.log("ok tools");
+
+const schema = { type: "object", properties: { yes: { type: "boolean" } }, required: ["yes"], additionalProperties: false };
+const parsed = await client.chat.completions.parse({
+  ...ask,
+  max_tokens: 60,
+  response_format: { type: "json_schema", json_schema: { name: "answer", strict: true, schema } },
+});
+assert.equal(typeof JSON.parse(parsed.choices[0].message.content).yes, "boolean");
+console.log("ok schema");
+
 const vectors = await client.embeddings.create({ model: "ai/all-minilm", input: ["a", "b"] });
 assert.equal(vectors.data.length, 2);
 assert.equal(vectors.data[0].embedding.length, 384);

@@ -45,8 +45,11 @@ static void hosts(void **state)
         {"IPv6", "Host: [::1]:12434\r\n", 200, NULL},
         {"allowed", "Host: my-box.example\r\n", 200, NULL},
         {"allowed, with a port", "Host: my-box.example:80\r\n", 200, NULL},
-        {"docker's name", "Host: model-runner.docker.internal\r\n", 200, NULL},
-        {"docker's name, with a port", "Host: host.docker.internal:12434\r\n", 200, NULL},
+        {"a container's name for us", "Host: model-runner:12434\r\n", 200, NULL},
+        {"Docker's name for it", "Host: model-runner.docker.internal\r\n", 200, NULL},
+        {"Docker's name for the host", "Host: HOST.docker.internal:12434\r\n", 200, NULL},
+        {"a site below such a name", "Host: model-runner.evil.example\r\n", 403, NULL},
+        {"a site that ends so", "Host: evil-model-runner\r\n", 403, NULL},
         {"ends almost like docker's", "Host: evildocker.internal\r\n", 403, NULL},
         {"nothing before it", "Host: .docker.internal\r\n", 403, NULL},
         {"begins like docker's", "Host: host.docker.internal.evil.example\r\n", 403, NULL},
@@ -61,6 +64,42 @@ static void hosts(void **state)
     static const char *const allowed[] = {"my-box.example", NULL};
     check_rows(&(struct http_server_config){.routes = routes, .allowed_hosts = allowed}, "GET", "/ok", rows,
                sizeof rows / sizeof rows[0]);
+}
+
+static bool peer_is_asked(void *ctx, const char *peer)
+{
+    assert_string_equal(peer, "127.0.0.1");
+    return *(atomic_bool *)ctx;
+}
+
+/* A listener that comes later decides about its peers; the others go on as before. */
+static void peers_of_a_later_listener(void **state)
+{
+    (void)state;
+    static const char request[] = "GET /ok HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    atomic_bool may = true;
+    struct test_server server, later;
+    struct err err = ERR_INIT;
+    char answer[4000];
+    int fd;
+    test_server_start(&server, &(struct http_server_config){.routes = routes});
+    later = server;
+    for (size_t i = 0; i < HTTP_LISTENERS_LATER; i++) {
+        assert_true(socket_listen_tcp("127.0.0.1:0", &fd, &err));
+        later.port = socket_port(fd);
+        assert_true(http_server_add(server.server, fd, peer_is_asked, &may, &err));
+    }
+    assert_int_equal(test_ask(&later, request, answer, sizeof answer), 200);
+    atomic_store(&may, false);
+    fd = test_dial(&later);
+    send(fd, request, sizeof request - 1, MSG_NOSIGNAL);
+    assert_true(recv(fd, answer, sizeof answer, 0) <= 0); /* closed without a byte */
+    close(fd);
+    assert_int_equal(test_ask(&server, request, answer, sizeof answer), 200);
+    assert_true(socket_listen_tcp("127.0.0.1:0", &fd, &err));
+    assert_false(http_server_add(server.server, fd, NULL, NULL, &err));
+    assert_int_equal(err.code, ERR_TOO_LARGE);
+    test_server_stop(&server, CLOCK_SECOND); /* each descriptor and thread is gone, also of the last one */
 }
 
 /* Bound to all addresses: each address may be ours, a foreign name may not. */
@@ -158,8 +197,13 @@ static void keys(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(hosts),     cmocka_unit_test(host_of_a_listener), cmocka_unit_test(origins),
-        cmocka_unit_test(own_pages), cmocka_unit_test(preflights),         cmocka_unit_test(keys),
+        cmocka_unit_test(hosts),
+        cmocka_unit_test(peers_of_a_later_listener),
+        cmocka_unit_test(host_of_a_listener),
+        cmocka_unit_test(origins),
+        cmocka_unit_test(own_pages),
+        cmocka_unit_test(preflights),
+        cmocka_unit_test(keys),
     };
     log_init("test", LOG_ERROR);
     return cmocka_run_group_tests(tests, NULL, NULL);
