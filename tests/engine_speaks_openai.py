@@ -222,7 +222,7 @@ def test_characters_are_never_split(engine):
     ({"messages": QUESTION, "temperature": 7}, "temperature"),
     ({"messages": QUESTION, "n": "two"}, "n"),
     ({"messages": QUESTION, "logit_bias": {"9999999": 1}}, "logit_bias"),
-    ({"messages": QUESTION, "tools": [{"type": "function", "function": {"name": "f"}}]}, "tools"),
+    ({"messages": QUESTION, "tools": [{"type": "search"}]}, "tools[0]"),
     ({"messages": []}, "messages"),
 ])
 def test_wrong_requests_name_the_field(engine, body, param):
