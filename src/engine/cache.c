@@ -41,6 +41,7 @@ struct cache {
     int32_t
         peak; /* of cells in use since they were few: the highest used one, which all rows walk up to, may be there */
     struct park *park; /* NULL: none */
+    bool tidy; /* since the cells were empty one request at a time has run: they lie in the order of positions */
     uint64_t left[CACHE_LEFT_MOST];
     uint64_t clock, rows;
     struct cache_stats stats;
@@ -385,11 +386,34 @@ static struct seq *cache_new_seq(struct cache *c, struct seq **from, int32_t com
     return to;
 }
 
+/* Before a request that will run alone: cells in the order of positions, from the lowest on. libllama gives a token the
+ * next free cell, which may lie below those of earlier tokens once others have left; sums over cells are then rounded
+ * in another order, and the same request at temperature 0 takes another turn. So all go to host memory, and what the
+ * request begins with comes back in order; unless it is all there is, and in order. */
+static void cache_tidy(struct cache *c, const int32_t *tokens, int32_t n, uint64_t salt)
+{
+    int32_t common, kept = 0;
+    const struct seq *best = cache_best(c, tokens, n, salt, &common);
+    for (int32_t i = 0; i < c->options.sequences; i++) {
+        if (c->seqs[i].state == SEQ_HELD) {
+            c->tidy = false;
+            return;
+        }
+        kept += c->seqs[i].state == SEQ_KEPT;
+    }
+    if (c->park == NULL || (c->tidy && kept == 1 && best != NULL && best->n == common))
+        return;
+    for (struct seq *s = cache_oldest_kept(c, NULL); s != NULL; s = cache_oldest_kept(c, NULL))
+        cache_move_out(c, s);
+    c->tidy = true;
+}
+
 bool cache_take(struct cache *c, const int32_t *tokens, int32_t n, uint64_t salt, int32_t *ret_seq, int32_t *ret_reused,
                 enum cache_miss *ret_miss)
 {
     int32_t common, parked_n;
     enum cache_miss miss = CACHE_HIT;
+    cache_tidy(c, tokens, n, salt);
     struct seq *from = cache_best(c, tokens, n, salt, &common);
     struct seq *to = cache_new_seq(c, &from, common);
     if (to == NULL)

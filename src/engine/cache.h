@@ -40,7 +40,7 @@ struct cache_ops {
     bool (*cut)(void *ctx, int32_t seq, int32_t n);               /* keep the first n; false: cannot */
     bool (*holds)(void *ctx, int32_t seq, int32_t n);             /* exactly positions 0..n-1 are there */
     size_t (*save_size)(void *ctx, int32_t seq);                  /* bytes that save writes */
-    bool (*save)(void *ctx, int32_t seq, void *to, size_t size);
+    bool (*save)(void *ctx, int32_t seq, void *to, size_t size);  /* false: what would come back is not the same */
     bool (*restore)(void *ctx, int32_t seq, const void *from, size_t size); /* `seq` is empty; false: still is */
 };
 
