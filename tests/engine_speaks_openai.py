@@ -268,7 +268,7 @@ def test_embeddings(embedder):
     one = embedder.client.embeddings.create(model="m", input="text 77")
     assert all(math.isclose(x, y, abs_tol=1e-3) for x, y in zip(one.data[0].embedding, many.data[77].embedding))
     with pytest.raises(openai.BadRequestError, match="384"):
-        embedder.client.embeddings.create(model="m", input="x", dimensions=64)
+        embedder.client.embeddings.create(model="m", input="x", dimensions=385)
 
 
 def test_a_client_that_leaves_while_decoding_stops_its_work(engine):

@@ -187,7 +187,7 @@ def test_hostile_tools_stop_nobody(plain):
         try:
             ask(plain, tools=(tool,), tool_choice="required", max_tokens=4, timeout=60)
         except openai.BadRequestError as e:
-            assert e.param in (None, "tools")  # too large for a grammar, or for the context
+            assert e.param is None or e.param.startswith("tools")  # too large for a grammar, or for the context
     assert plain.request("GET", "/health")[0] == 200
 
 
