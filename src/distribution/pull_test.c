@@ -452,11 +452,10 @@ static void kill_9_in_mid_pull_fetches_only_the_rest(void **state)
     struct pulling *p = begin(state);
     size_t fetched = 0;
     for (int round = 0; round < 4; round++) {
-        /* It stops by itself soon after, so that a busy machine cannot finish the layer before the kill. */
-        size_t at = BIG + 300000 * (size_t)round;
-        proxy_fault(p->proxy, (struct fault){.action = FAULT_STALL, .path = blob_path, .at = at + 50000});
+        /* Seconds for the layer, so that a busy machine does not finish it before the kill. */
+        proxy_fault(p->proxy, (struct fault){.action = FAULT_SLOW, .path = blob_path, .at = 2 * BIG});
         pid_t child = other_process(p);
-        wait_down(p, at);
+        wait_down(p, BIG + 300000 * (size_t)round);
         kill(child, SIGKILL);
         waitpid(child, NULL, 0);
         usleep(50000);
