@@ -243,7 +243,8 @@ static bool cache_save(struct cache *c, const struct seq *s)
     void *blob = park_put(c->park, s->tokens, s->n, s->salt, size);
     if (blob == NULL)
         return false;
-    if (!c->ops.save(c->ops.ctx, seq_id(c, s), blob, size)) {
+    if (!c->ops.save(c->ops.ctx, seq_id(c, s), blob, size) ||
+        (c->ops.in_order != NULL && !c->ops.in_order(blob, size, seq_id(c, s)))) { /* see cache_tidy */
         int32_t common;
         park_drop(c->park, park_find(c->park, s->tokens, s->n, s->salt, true, &common));
         return false;

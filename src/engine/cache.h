@@ -40,8 +40,10 @@ struct cache_ops {
     bool (*cut)(void *ctx, int32_t seq, int32_t n);               /* keep the first n; false: cannot */
     bool (*holds)(void *ctx, int32_t seq, int32_t n);             /* exactly positions 0..n-1 are there */
     size_t (*save_size)(void *ctx, int32_t seq);                  /* bytes that save writes */
-    bool (*save)(void *ctx, int32_t seq, void *to, size_t size);  /* false: what would come back is not the same */
+    bool (*save)(void *ctx, int32_t seq, void *to, size_t size);
     bool (*restore)(void *ctx, int32_t seq, const void *from, size_t size); /* `seq` is empty; false: still is */
+    /* Of what save wrote: do the cells lie in the order of positions? NULL: always. */
+    bool (*in_order)(const void *from, size_t size, int32_t seq);
 };
 
 struct cache_options {

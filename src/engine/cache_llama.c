@@ -40,7 +40,7 @@ struct saved_cell {
 };
 
 /* Do the cells lie in the order of their positions? Else what comes back gives other sums than what was computed. */
-static bool saved_in_order(const void *from, size_t size, int32_t seq)
+static bool cache_llama_in_order(const void *from, size_t size, int32_t seq)
 {
     struct saved_head head;
     if (size < sizeof head)
@@ -63,7 +63,7 @@ static bool saved_in_order(const void *from, size_t size, int32_t seq)
 
 static bool cache_llama_save(void *ctx, int32_t seq, void *to, size_t size)
 {
-    return llama_state_seq_get_data(ctx, to, size, seq) == size && saved_in_order(to, size, seq);
+    return llama_state_seq_get_data(ctx, to, size, seq) == size;
 }
 
 /* What is read was written by this process: libllama's reader trusts it. */
@@ -80,7 +80,8 @@ struct cache_ops cache_llama_ops(struct llama_context *ctx)
                               cache_llama_holds,
                               cache_llama_save_size,
                               cache_llama_save,
-                              cache_llama_restore};
+                              cache_llama_restore,
+                              cache_llama_in_order};
 }
 
 void cache_llama_clear(struct llama_context *ctx) { llama_memory_clear(llama_get_memory(ctx), false); }

@@ -83,7 +83,8 @@ static struct cache *start(int32_t cells, int32_t sequences, bool keep, bool par
 {
     memset(&mem, 0, sizeof mem);
     mem.whole_only = !partial;
-    struct cache_ops ops = {&mem, memory_copy, memory_cut, memory_holds, memory_save_size, memory_save, memory_restore};
+    struct cache_ops ops = {&mem,        memory_copy,    memory_cut, memory_holds, memory_save_size,
+                            memory_save, memory_restore, NULL};
     return cache_new(&ops, &(struct cache_options){.cells = cells,
                                                    .sequences = sequences,
                                                    .rent = RENT,

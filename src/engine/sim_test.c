@@ -251,7 +251,7 @@ void context_forget(struct context *ctx) { (void)ctx; }
 struct cache_ops context_cache_ops(struct context *ctx)
 {
     (void)ctx;
-    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds, sim_save_size, sim_save, sim_restore};
+    return (struct cache_ops){&sim, sim_copy, sim_cut, sim_holds, sim_save_size, sim_save, sim_restore, NULL};
 }
 
 /* ---- the model of the model ---- */
