@@ -62,8 +62,6 @@ void recorder_free(struct recorder **recorder)
     free(r);
 }
 
-bool recorder_keeps_bodies(const struct recorder *r) { return r->bodies; }
-
 /* ---- one record ----------------------------------------------------------------------------------- */
 
 static char *copy_at_most(const char *s, size_t max) { return check_alloc(strndup(s, max)); }

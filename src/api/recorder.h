@@ -44,7 +44,6 @@ struct record {
 
 struct recorder *recorder_new(bool bodies);
 void recorder_free(struct recorder **r); /* NULL is fine; nobody follows any more */
-bool recorder_keeps_bodies(const struct recorder *r);
 
 /* `recorder` NULL: NULL, which the others take. */
 struct record *record_begin(struct recorder *r, const struct http_request *req, const char *id, const char *as);

@@ -157,15 +157,28 @@ static void search_hub_details(const struct search_ask *ask, struct http_pool *p
     search_backend(row, gguf, safetensors);
 }
 
+/* What each source calls the same things. */
+struct search_keys {
+    const char *downloads, *stars, *updated;
+};
+
+/* A row of what is shown; of Docker Hub only the official models are listed. */
+static json_t *search_row(const char *name, const json_t *found, const struct search_keys *keys, const char *source)
+{
+    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:s, s:s, s:s}", "Name", name, "Description",
+                     search_text(found, "description"), "Downloads",
+                     json_integer_value(json_object_get(found, keys->downloads)), "Stars",
+                     json_integer_value(json_object_get(found, keys->stars)), "Source", source, "Official",
+                     strcmp(source, "Docker Hub") == 0, "UpdatedAt", search_text(found, keys->updated), "Backend",
+                     "unknown", "Size", "n/a");
+}
+
 static json_t *search_hub_row(const json_t *found)
 {
     char name[300];
     text_format(name, sizeof name, "ai/%s", search_text(found, "name"));
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:s, s:s, s:s}", "Name", name, "Description",
-                     search_text(found, "description"), "Downloads",
-                     json_integer_value(json_object_get(found, "pull_count")), "Stars",
-                     json_integer_value(json_object_get(found, "star_count")), "Source", "Docker Hub", "Official", 1,
-                     "UpdatedAt", search_text(found, "last_updated"), "Backend", "unknown", "Size", "n/a");
+    static const struct search_keys keys = {"pull_count", "star_count", "last_updated"};
+    return search_row(name, found, &keys, "Docker Hub");
 }
 
 static bool search_hub(const struct search_ask *ask, json_t *rows, struct err *err)
@@ -234,11 +247,8 @@ static json_t *search_hf_row(const json_t *found)
     char name[300];
     const char *id = search_text(found, "id");
     text_format(name, sizeof name, "hf.co/%s", id[0] != '\0' ? id : search_text(found, "modelId"));
-    return json_pack("{s:s, s:s, s:I, s:I, s:s, s:b, s:s, s:s, s:s}", "Name", name, "Description",
-                     search_text(found, "description"), "Downloads",
-                     json_integer_value(json_object_get(found, "downloads")), "Stars",
-                     json_integer_value(json_object_get(found, "likes")), "Source", "HuggingFace", "Official", 0,
-                     "UpdatedAt", search_text(found, "lastModified"), "Backend", "unknown", "Size", "n/a");
+    static const struct search_keys keys = {"downloads", "likes", "lastModified"};
+    return search_row(name, found, &keys, "HuggingFace");
 }
 
 static bool search_hf(const struct search_ask *ask, json_t *rows, struct err *err)

@@ -394,7 +394,6 @@ static struct seq *cache_new_seq(struct cache *c, struct seq **from, int32_t com
 static void cache_tidy(struct cache *c, const int32_t *tokens, int32_t n, uint64_t salt)
 {
     int32_t common, kept = 0;
-    const struct seq *best = cache_best(c, tokens, n, salt, &common);
     for (int32_t i = 0; i < c->options.sequences; i++) {
         if (c->seqs[i].state == SEQ_HELD) {
             c->tidy = false;
@@ -402,7 +401,10 @@ static void cache_tidy(struct cache *c, const int32_t *tokens, int32_t n, uint64
         }
         kept += c->seqs[i].state == SEQ_KEPT;
     }
-    if (c->park == NULL || (c->tidy && kept == 1 && best != NULL && best->n == common))
+    if (c->park == NULL)
+        return;
+    const struct seq *best = c->tidy && kept == 1 ? cache_best(c, tokens, n, salt, &common) : NULL;
+    if (best != NULL && best->n == common)
         return;
     for (struct seq *s = cache_oldest_kept(c, NULL); s != NULL; s = cache_oldest_kept(c, NULL))
         cache_move_out(c, s);

@@ -19,9 +19,3 @@ int terminal_columns(int fd)
         return size.ws_col;
     return 80;
 }
-
-bool terminal_foreground(void)
-{
-    pid_t group = tcgetpgrp(STDIN_FILENO);
-    return group != -1 && group == getpgrp();
-}

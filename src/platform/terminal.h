@@ -6,6 +6,5 @@
 
 bool terminal_is(int fd);     /* a terminal that can move its cursor (TERM is not dumb) */
 int terminal_columns(int fd); /* 80 if unknown */
-bool terminal_foreground(void);
 
 #endif

@@ -122,8 +122,6 @@ void store_close(struct store **store)
     *store = NULL;
 }
 
-const char *store_root(const struct store *s) { return s->root; }
-
 static struct store_pin_count *pin_find(struct store *s, const char *id)
 {
     for (size_t i = 0; i < s->n_pins; i++)

@@ -33,7 +33,6 @@ struct store;
 
 bool store_open(const char *root, struct store **ret_store, struct err *err);
 void store_close(struct store **s);
-const char *store_root(const struct store *s);
 
 /* ---- blobs ---------------------------------------------------------------------------------- */
 

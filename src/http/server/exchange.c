@@ -309,8 +309,6 @@ void exchange_on_completed(void *listener, struct MHD_Connection *connection, vo
     if (req->sink_state != NULL)
         req->route->sink->end(req->sink_state);
     int64_t took = clock_now_ns() - req->start_ns;
-    if (ex->server->config.done != NULL && ex->status != 0)
-        ex->server->config.done(req, ex->status, took);
     log_debug("answered", "id=%s method=%d path=%s status=%d ms=%lld%s", req->id, (int)req->method,
               req->path != NULL ? req->path : "-", ex->status, (long long)(took / CLOCK_MS),
               why == MHD_REQUEST_TERMINATED_COMPLETED_OK ? "" : " cut=1");

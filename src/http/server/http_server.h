@@ -122,8 +122,6 @@ struct http_server_config {
     size_t max_connections;     /* of all listeners together; 0: LIMIT_CONNECTIONS */
     unsigned receive_timeout_s; /* without a byte of a request that has begun; 0: 15 */
     void *app;
-    /* Told of each request when its answer is out or cut, on its connection's thread; NULL: nobody. */
-    void (*done)(const struct http_request *req, int status, int64_t took_ns);
 };
 
 bool http_server_start(const struct http_server_config *config, struct http_server **ret_server, struct err *err);
